@@ -1,0 +1,142 @@
+"""What each notebook is, for listing: no heavy import, so that ``runbook list`` is instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["NOTEBOOKS", "Notebook"]
+
+_TARGET = ("cluster", "kubeconfig", "cluster_uid", "mode")
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One notebook of the runbook.
+
+    Attributes:
+        name: File name without suffix.
+        title: Title as in its first cell.
+        summary: What it does, one line.
+        changes: What it changes in the cluster; empty when it only reads.
+        minutes: How long it takes on a Pi cluster, roughly.
+        needs: Notebooks whose result it needs.
+        parameters: Names it declares in its ``parameters`` cell, at most ten. Any other
+            parameter can still be given by file or on the command line.
+    """
+
+    name: str
+    title: str
+    summary: str
+    changes: str
+    minutes: int
+    needs: tuple[str, ...]
+    parameters: tuple[str, ...]
+
+
+NOTEBOOKS: tuple[Notebook, ...] = (
+    Notebook(
+        "00-preflight",
+        "Preflight",
+        "Look at the cluster before anything is changed: versions, nodes, clocks, permissions",
+        changes="",
+        minutes=1,
+        needs=(),
+        parameters=(*_TARGET, "line", "linkerd_namespace", "cert_manager_namespace"),
+    ),
+    Notebook(
+        "10-cert-manager-ca",
+        "Configure cert-manager",
+        "Check cert-manager, the root CA and its ClusterIssuer; create them when asked",
+        changes="with create_ca: two ClusterIssuers and the root Certificate",
+        minutes=1,
+        needs=("00-preflight",),
+        parameters=(
+            *_TARGET,
+            "cert_manager_namespace",
+            "cluster_issuer",
+            "create_ca",
+            "ca_secret",
+            "ca_common_name",
+            "ca_duration",
+        ),
+    ),
+    Notebook(
+        "11-linkerd-namespace",
+        "Create the linkerd namespace",
+        "Create the control plane's namespace with the labels and annotations of the line",
+        changes="the linkerd namespace",
+        minutes=1,
+        needs=("00-preflight",),
+        parameters=(*_TARGET, "line", "linkerd_namespace"),
+    ),
+    Notebook(
+        "12-identity-issuer",
+        "Issue the identity issuer certificate",
+        "Have cert-manager issue linkerd-identity-issuer and prove its chain",
+        changes="Certificate linkerd-identity-issuer; cert-manager writes its Secret",
+        minutes=1,
+        needs=("10-cert-manager-ca", "11-linkerd-namespace"),
+        parameters=(
+            *_TARGET,
+            "timeout",
+            "linkerd_namespace",
+            "trust_domain",
+            "cluster_issuer",
+            "issuer_duration",
+            "issuer_renew_before",
+        ),
+    ),
+    Notebook(
+        "13-trust-anchor",
+        "Read the trust anchor",
+        "Read ca.crt, prove that it signs the issuer, show what Helm will be given",
+        changes="",
+        minutes=1,
+        needs=("12-identity-issuer",),
+        parameters=(*_TARGET, "line", "linkerd_namespace", "trust_domain"),
+    ),
+    Notebook(
+        "14-linkerd-crds",
+        "Install Linkerd's CRDs",
+        "Install the chart linkerd-crds and check the Gateway API (nothing to do on 2.11)",
+        changes="Helm release linkerd-crds",
+        minutes=1,
+        needs=("11-linkerd-namespace",),
+        parameters=(
+            *_TARGET,
+            "line",
+            "timeout",
+            "linkerd_namespace",
+            "chart_source",
+            "chart_version",
+            "install_gateway_api",
+        ),
+    ),
+    Notebook(
+        "15-control-plane",
+        "Install the control plane",
+        "Install Linkerd with the trust anchor of 13 and the issuer of 12",
+        changes="Helm release of the control plane",
+        minutes=4,
+        needs=("13-trust-anchor", "14-linkerd-crds"),
+        parameters=(
+            *_TARGET,
+            "line",
+            "linkerd_namespace",
+            "trust_domain",
+            "chart_source",
+            "chart_version",
+            "values",
+        ),
+    ),
+    Notebook(
+        "16-verify-control-plane",
+        "Verify the control plane",
+        "Check pods, configuration, trust anchors and webhooks, beside linkerd check's list",
+        changes="",
+        minutes=1,
+        needs=("15-control-plane",),
+        parameters=(*_TARGET, "line", "timeout", "linkerd_namespace", "trust_domain"),
+    ),
+)
+"""Every notebook, in the order they run."""
