@@ -1,0 +1,288 @@
+"""Run notebooks in batch: real kernels, one after the other, stop at the first that fails.
+
+The notebook files are only read. Each is executed as a copy in memory by papermill, with the
+given parameters injected, and what came of it is kept by :mod:`runbook.record`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runbook.errors import InfrastructureError, UsageError, exit_status
+from runbook.notebooks import NOTEBOOKS, Notebook
+from runbook.record import Record, StepRecord, collect, places, scrubber
+
+if TYPE_CHECKING:
+    from runbook.cluster import Cluster
+    from runbook.params import Params
+
+__all__ = ["Progress", "Runner", "home", "select", "source"]
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells count it: 128 + SIGINT."""
+
+
+class Progress(Protocol):
+    """What the runner tells its caller while it works."""
+
+    def started(self, step: StepRecord) -> None:
+        """A notebook begins."""
+
+    def ended(self, step: StepRecord) -> None:
+        """A notebook has ended, was interrupted, or will not be run."""
+
+
+def home() -> Path:
+    """Give the clone this package runs from: it holds ``notebooks/`` and ``outputs/``.
+
+    Raises:
+        InfrastructureError: The package was installed without its notebooks.
+    """
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "notebooks").is_dir():
+        raise InfrastructureError(
+            "There are no notebooks beside the package",
+            why=f"{root} is not a clone of linkerd-runbook",
+            fix="Clone the repository and run `make rehearse` or `pip install -e .` in it.",
+        )
+    return root
+
+
+def source(notebook: Notebook) -> Path:
+    """Give the file of a notebook."""
+    return home() / "notebooks" / f"{notebook.name}.ipynb"
+
+
+def select(first: str = "", last: str = "", only: Sequence[str] = ()) -> tuple[Notebook, ...]:
+    """Choose the notebooks of a run, in their order.
+
+    Args:
+        first: Number or name of the first to run; empty for the first there is.
+        last: Number or name of the last to run; empty for the last there is.
+        only: Numbers or names to run, and no others.
+
+    Raises:
+        UsageError: There is no such notebook, or none is left to run.
+
+    >>> [book.name[:2] for book in select(first="12", last="13-trust-anchor")]
+    ['12', '13']
+    """
+    begin = NOTEBOOKS.index(find(first)) if first else 0
+    end = NOTEBOOKS.index(find(last)) if last else len(NOTEBOOKS) - 1
+    wanted = [find(name) for name in only] or list(NOTEBOOKS)
+    chosen = tuple(book for book in NOTEBOOKS[begin : end + 1] if book in wanted)
+    if not chosen:
+        raise UsageError(
+            "No notebook is left to run",
+            why=f"--from {first or '(first)'}, --until {last or '(last)'} and --only exclude all",
+            fix="`runbook list` shows them in order.",
+        )
+    return chosen
+
+
+def find(name: str) -> Notebook:
+    """Find a notebook by its number, name or file name.
+
+    Raises:
+        UsageError: There is no such notebook; the nearest name is suggested.
+    """
+    stem = Path(name).name.removesuffix(".ipynb")
+    for book in NOTEBOOKS:
+        if stem in (book.name, book.name.partition("-")[0]):
+            return book
+    near = difflib.get_close_matches(stem, [book.name for book in NOTEBOOKS], n=1, cutoff=0.4)
+    raise UsageError(
+        f"There is no notebook {name!r}",
+        fix="".join(f"Did you mean {name}? " for name in near) + "`runbook list` shows all.",
+    )
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A batch: these notebooks, with these parameters, on this cluster.
+
+    Args:
+        params: All parameters, validated.
+        given: Those that were set by file or command line; only these are injected.
+        notebooks: What to run, in order.
+        output: Directory of all runs.
+        progress: Told of each step.
+    """
+
+    params: Params
+    given: Mapping[str, Any]
+    notebooks: tuple[Notebook, ...]
+    output: Path
+    progress: Progress
+
+    def run(self) -> Record:
+        """Run the notebooks and keep their record.
+
+        The cluster is connected to and guarded once before the first kernel starts, so wrong
+        parameters, the wrong cluster or no cluster end the run with nothing touched.
+
+        Returns:
+            The record; its ``exit_status`` is that of the command.
+
+        Raises:
+            RunbookError: Nothing could be run at all; there is no record.
+        """
+        from runbook.cluster import connect
+
+        record = self._open(connect(self.params))
+        with _quiet(), _scratch():
+            self._run(record)
+        return record
+
+    def _open(self, cluster: Cluster) -> Record:
+        from runbook.secrets import Redactor
+
+        redactor = Redactor()
+        target = {name: getattr(cluster, name) for name in ("name", "uid", "version", "rehearsal")}
+        record = Record(
+            self.output,
+            target=target,
+            parameters=self.params.model_dump(mode="json"),
+            steps=[StepRecord(book.name, book.title) for book in self.notebooks],
+            scrub=scrubber(redactor.data, places()),
+        )
+        record.save()
+        return record
+
+    def _run(self, record: Record) -> None:
+        status: Any = "ok"
+        code = 0
+        for book in self.notebooks:
+            if code == 0:
+                status, code = self._step(book, record)
+                record.save()
+            self.progress.ended(next(s for s in record.steps if s.notebook == book.name))
+        record.finish(status, code)
+
+    def _step(self, book: Notebook, record: Record) -> tuple[str, int]:
+        """Run one notebook; give its status and exit status."""
+        started = datetime.now(UTC)
+        clock = time.monotonic()
+        began = {"started": started.isoformat(timespec="seconds")}
+        self.progress.started(record.update(book.name, status="running", **began))
+        executed = _prepare(book, self._inject(record))
+        found: dict[str, Any] = {}
+        code = 0
+        try:
+            _execute(executed)
+        except KeyboardInterrupt:
+            status, code = "interrupted", INTERRUPTED
+        except _kernel_errors() as error:
+            status, code = "failed", InfrastructureError.status
+            found["error"] = {
+                "name": "InfrastructureError",
+                "what": f"The kernel of {book.name} ended before the notebook did",
+                "why": str(error).strip() or type(error).__name__,
+                "fix": "Run it again; `runbook doctor` looks at kernels and memory.",
+                "see": "",
+            }
+        else:
+            status = "ok"
+        found = collect(executed) | found
+        if code == 0 and found["error"]:
+            code = exit_status(found["error"]["name"])
+            status = "check-failed" if code == 1 else "failed"
+        seconds = round(time.monotonic() - clock, 2)
+        record.update(book.name, status=status, seconds=seconds, **found)
+        record.keep(book.name, executed)
+        return status, code
+
+    def _inject(self, record: Record) -> dict[str, Any]:
+        """Give the parameters to inject: those given, and the UID that was guarded."""
+        values = {name: getattr(self.params, name) for name in self.given}
+        return values | {"cluster_uid": record.target["uid"]}
+
+
+def _prepare(book: Notebook, values: dict[str, Any]) -> Any:
+    """Read a notebook into memory and inject parameters; nothing is executed yet."""
+    from papermill.execute import prepare_notebook_metadata
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    path = source(book)
+    notebook = load_notebook_node(str(path))
+    notebook = parameterize_notebook(notebook, values, kernel_name="python3", language="python")
+    return prepare_notebook_metadata(notebook, f"notebooks/{path.name}", path.name)
+
+
+def _execute(notebook: Any) -> None:
+    """Execute a notebook node in place in a kernel of its own."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from papermill.engines import papermill_engines
+
+    class ThisPython(AsyncKernelManager):
+        """A kernel of the running interpreter, whatever kernels the user has installed."""
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]), **options)
+
+    papermill_engines.execute_notebook_with_engine(
+        None,
+        notebook,
+        kernel_name="python3",
+        progress_bar=False,
+        autosave_cell_every=0,
+        kernel_manager_class=ThisPython,
+    )
+
+
+def _kernel_errors() -> tuple[type[Exception], ...]:
+    """Give what is raised when a kernel does not start or dies."""
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient.exceptions import DeadKernelError
+
+    return (DeadKernelError, NoSuchKernel, RuntimeError, OSError)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep warnings and logs of the notebook machinery out of the progress lines."""
+    names = ("papermill", "traitlets", "nbclient", "asyncio")
+    levels = {name: logging.getLogger(name).level for name in names}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in names:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def _scratch() -> Iterator[None]:
+    """Give kernels an empty IPython directory: no start-up files, no history of the user."""
+    before = os.environ.get("IPYTHONDIR")
+    with tempfile.TemporaryDirectory(prefix="runbook-kernel-") as directory:
+        os.environ["IPYTHONDIR"] = directory
+        try:
+            yield
+        finally:
+            os.environ.pop("IPYTHONDIR")
+            if before is not None:
+                os.environ["IPYTHONDIR"] = before
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a notebook file as data, without the notebook machinery."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
