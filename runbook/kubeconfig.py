@@ -1,0 +1,174 @@
+"""Which cluster: the kubeconfig, one of its contexts, and what is read from it.
+
+The current context is never used: the parameters name the context, so that a forgotten
+``kubectl config use-context`` cannot send a step to another cluster.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runbook.errors import RehearsalError, UsageError
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+__all__ = ["REHEARSAL", "Access", "locate", "open_access"]
+
+REHEARSAL = "rehearsal"
+_EXTENSION = "runbook-rehearsal"  # marks a kubeconfig cluster as a rehearsal
+_DEFAULT = "~/.kube/config"
+
+
+@dataclass(frozen=True)
+class Access:
+    """A way into one cluster.
+
+    Attributes:
+        client: Configured client; its representation shows no credential.
+        context: Name of the kubeconfig context.
+        kubeconfig: Path of the file, or several joined as in ``$KUBECONFIG``.
+        rehearsal: Whether the cluster says of itself that it is a rehearsal.
+        chart_repository: Its own Helm repository, if it has one.
+        headers: Impersonation asked for by the kubeconfig's user entry.
+    """
+
+    client: ApiClient = field(repr=False)
+    context: str
+    kubeconfig: str
+    rehearsal: bool = False
+    chart_repository: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def locate(cluster: str, kubeconfig: str) -> str:
+    """Give the kubeconfig to use, as a path or several joined as in ``$KUBECONFIG``.
+
+    Raises:
+        RehearsalError: The rehearsal cluster is wanted but none is running.
+        UsageError: There is no such file.
+    """
+    if cluster == REHEARSAL and not kubeconfig:
+        return _of_rehearsal()
+    paths = kubeconfig or os.environ.get("KUBECONFIG", "") or _DEFAULT
+    expanded = [str(Path(path).expanduser()) for path in paths.split(os.pathsep) if path]
+    existing = [path for path in expanded if Path(path).is_file()]
+    if existing:
+        return os.pathsep.join(existing)
+    asked = "the parameter kubeconfig" if kubeconfig else "$KUBECONFIG"
+    named_by = asked if kubeconfig or os.environ.get("KUBECONFIG") else "by default"
+    raise UsageError(
+        f"there is no kubeconfig at {os.pathsep.join(expanded)}",
+        why=f"the path comes from {named_by}" if named_by == asked else "it is the default path",
+        fix="set the parameter kubeconfig to the file (on K3s: a copy of "
+        "/etc/rancher/k3s/k3s.yaml), or cluster to 'rehearsal'",
+    )
+
+
+def open_access(cluster: str, kubeconfig: str) -> Access:
+    """Read the kubeconfig and prepare a client for one context; sends nothing yet.
+
+    Args:
+        cluster: ``rehearsal``, or the name of a context.
+        kubeconfig: Path; empty means ``$KUBECONFIG``, then ``~/.kube/config``.
+
+    Raises:
+        RehearsalError: The rehearsal cluster is wanted but none is running.
+        UsageError: No such file or context, or the file is not a kubeconfig.
+    """
+    # Imported late: about a second, and `runbook --help` does not need it.
+    from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415
+    from kubernetes.config import ConfigException, kube_config  # noqa: PLC0415
+
+    loaders: Any = kube_config  # it has no types
+    files = locate(cluster, kubeconfig)
+    try:
+        merged = loaders.KubeConfigMerger(files).config
+        entries = _entries(merged.value, cluster, files)
+        configuration = Configuration()
+        loader = loaders.KubeConfigLoader(config_dict=merged, active_context=cluster)
+        loader.load_and_set(configuration)
+    except UsageError:
+        raise
+    except Exception as error:  # ConfigException, YAML errors, missing files of certificates
+        known = isinstance(error, ConfigException | OSError | ValueError)
+        detail = f": {error}" if known else ""
+        raise UsageError(
+            f"cannot read the kubeconfig {files}",
+            why=f"{type(error).__name__}{detail}",
+            fix=f"check that `kubectl --kubeconfig {files} --context {cluster} version` works",
+        ) from None
+    configuration.retries = False
+    marks = _extension(entries["cluster"])
+    return Access(
+        client=ApiClient(configuration),
+        context=cluster,
+        kubeconfig=files,
+        rehearsal=marks is not None,
+        chart_repository=(marks or {}).get("chartRepository"),
+        headers=_impersonation(entries["user"]),
+    )
+
+
+def _of_rehearsal() -> str:
+    from runbook.rehearsal import active  # noqa: PLC0415 - only when a rehearsal is wanted
+
+    path = active()
+    if path is None:
+        raise RehearsalError(
+            "no rehearsal cluster is running",
+            why="the parameter cluster is 'rehearsal', its default",
+            fix="start one with `runbook rehearsal up`, or name a context of your kubeconfig "
+            "in the parameter cluster",
+        )
+    return str(path)
+
+
+def _entries(config: Any, context: str, files: str) -> dict[str, dict[str, Any]]:
+    """Find a context's cluster and user entries.
+
+    Raises:
+        UsageError: There is no such context; the message lists those there are.
+    """
+    contexts = _named(config, "contexts", "context")
+    if context not in contexts:
+        near = difflib.get_close_matches(context, contexts, n=1)
+        known = ", ".join(sorted(contexts)) or "none"
+        raise UsageError(
+            f"the kubeconfig {files} has no context {context!r}",
+            why=f"its contexts are: {known}",
+            fix=f"did you mean {near[0]}?" if near else "set the parameter cluster to one of them",
+        )
+    entry = contexts[context]
+    return {
+        "cluster": _named(config, "clusters", "cluster").get(entry.get("cluster", ""), {}),
+        "user": _named(config, "users", "user").get(entry.get("user", ""), {}),
+    }
+
+
+def _named(config: Any, plural: str, singular: str) -> dict[str, dict[str, Any]]:
+    return {item["name"]: _plain(item.get(singular) or {}) for item in config.get(plural) or []}
+
+
+def _plain(node: Any) -> dict[str, Any]:
+    """Unwrap the loader's ConfigNode, which tells where a value came from."""
+    value = getattr(node, "value", node)
+    return value if isinstance(value, dict) else {}
+
+
+def _extension(cluster: dict[str, Any]) -> dict[str, Any] | None:
+    """Find the mark of a rehearsal among a kubeconfig cluster's extensions."""
+    for item in cluster.get("extensions") or []:
+        if item.get("name") == _EXTENSION:
+            return dict(item.get("extension") or {})
+    return None
+
+
+def _impersonation(user: dict[str, Any]) -> dict[str, str]:
+    """Honour ``as`` of a kubeconfig user, which the Python client leaves out and kubectl knows."""
+    name = user.get("as")
+    return {"Impersonate-User": str(name)} if name else {}
