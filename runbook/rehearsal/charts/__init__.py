@@ -1,0 +1,170 @@
+"""The chart repository of the rehearsal cluster: our own small Linkerd charts.
+
+Written from what the upstream charts *create* (names, kinds, labels, ports, webhooks, value keys),
+not from how they are written. One template source per chart serves every release line:
+
+- ``lines.yaml`` says which charts a line has, their versions, and how a line differs from the one
+  before it: value keys (``values``), facts its templates ask for (``facts``) and CRDs (``crds``).
+- A chart's templates read those facts from ``line.yaml`` and the CRD table from ``crds.yaml``,
+  which ``build`` writes into each package.
+
+Left out, because no rehearsed step uses them: ``values-ha.yaml`` with its PodDisruptionBudgets and
+anti-affinity, ``enablePSP``, control-plane tracing and ``debugContainer``. Their value keys exist
+and have no effect.
+"""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+__all__ = ["Package", "build", "packages"]
+
+SOURCES = Path(__file__).parent
+CREATED = "2026-01-01T00:00:00Z"
+"""When every package says it was made. Fixed, so that equal sources give equal bytes."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """One version of one chart, ready to be written as ``<name>-<version>.tgz``.
+
+    Attributes:
+        line: The release line it belongs to, for example ``edge-2.20``.
+        metadata: Its ``Chart.yaml``.
+        files: Path inside the chart directory to content.
+    """
+
+    line: str
+    metadata: Mapping[str, Any]
+    files: Mapping[str, bytes]
+
+    @property
+    def archive_name(self) -> str:
+        """The file name Helm gives this package."""
+        return f"{self.metadata['name']}-{self.metadata['version']}.tgz"
+
+    def archive(self) -> bytes:
+        """Pack the chart the way Helm does, with fixed times and owners."""
+        plain = io.BytesIO()
+        with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            for path in sorted(self.files):
+                entry = tarfile.TarInfo(f"{self.metadata['name']}/{path}")
+                entry.size = len(self.files[path])
+                entry.mode = 0o644
+                tar.addfile(entry, io.BytesIO(self.files[path]))
+        return gzip.compress(plain.getvalue(), mtime=0)
+
+
+def build(directory: Path) -> None:
+    """Write the Helm repository: ``index.yaml`` and one ``.tgz`` per chart version.
+
+    The result is the same bytes every time. It is what the rehearsal cluster serves as
+    ``chart_repository``.
+
+    Args:
+        directory: Where to write; created when missing.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for package in packages():
+        archive = package.archive()
+        (directory / package.archive_name).write_bytes(archive)
+        entries.setdefault(package.metadata["name"], []).append(
+            {
+                **package.metadata,
+                "created": CREATED,
+                "digest": hashlib.sha256(archive).hexdigest(),
+                "urls": [package.archive_name],
+            }
+        )
+    index = {"apiVersion": "v1", "entries": entries, "generated": CREATED}
+    (directory / "index.yaml").write_bytes(_yaml(index))
+
+
+def packages() -> Iterator[Package]:
+    """Yield every chart version of every release line, newest line first."""
+    lines: dict[str, dict[str, Any]] = yaml.safe_load((SOURCES / "lines.yaml").read_text("utf-8"))
+    table: dict[str, Any] = yaml.safe_load((SOURCES / "crds.yaml").read_text("utf-8"))
+    state: dict[str, Any] = {"values": {}, "facts": {}, "crds": {}}
+    found: list[list[Package]] = []
+    for line, entry in lines.items():
+        state = {part: overlay(state[part], entry.get(part, {})) for part in state}
+        crds = {name: _crd(table[name], picked) for name, picked in state["crds"].items()}
+        found.append([_package(line, chart, entry, state, crds) for chart in entry["charts"]])
+    for charts in reversed(found):
+        yield from charts
+
+
+def overlay(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge ``change`` over ``base``: maps merge, null removes a key, all else replaces it."""
+    merged = copy.deepcopy(dict(base))
+    for key, value in change.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = overlay(merged[key], value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def _package(
+    line: str,
+    chart: Mapping[str, Any],
+    entry: Mapping[str, Any],
+    state: Mapping[str, Any],
+    crds: Mapping[str, Any],
+) -> Package:
+    """Gather the files of one chart of one line."""
+    metadata = {
+        "apiVersion": "v2",
+        "type": "application",
+        "description": f"Stand-in for {chart['name']}: the same objects, for rehearsals only",
+        "kubeVersion": entry["kubeVersion"],
+        **{key: chart[key] for key in ("name", "version", "appVersion") if key in chart},
+    }
+    files: dict[str, bytes] = {"Chart.yaml": _yaml(metadata)}
+    for source in chart["sources"]:
+        for path in sorted((SOURCES / source / "templates").iterdir()):
+            files[f"templates/{path.name}"] = path.read_bytes()
+    if "linkerd-control-plane" in chart["sources"]:
+        values = {**state["values"], "linkerdVersion": entry["linkerdVersion"]}
+        files["line.yaml"] = _yaml(state["facts"])
+    else:
+        values = entry["crdsValues"]
+    if "linkerd-crds" in chart["sources"]:
+        files["crds.yaml"] = _yaml(crds)
+    files["values.yaml"] = _yaml(values)
+    return Package(line=line, metadata=metadata, files=files)
+
+
+def _crd(row: Mapping[str, Any], picked: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep of a CRD's row the versions a line serves; the last one is stored unless it says."""
+    return {
+        **row,
+        "annotations": overlay(row.get("annotations", {}), picked.get("annotations", {})),
+        "versions": {name: row["versions"][name] for name in picked["versions"]},
+        "stored": picked.get("stored", picked["versions"][-1]),
+    }
+
+
+class _Plain(yaml.SafeDumper):
+    """YAML without anchors: Helm reads these files, and so do people."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _yaml(data: Any) -> bytes:
+    text = yaml.dump(data, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)
+    return str(text).encode()
