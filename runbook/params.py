@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic import model_validator as _model_validator
@@ -21,7 +21,7 @@ from runbook import notebooks, releases
 from runbook.errors import LineError, ParameterError
 from runbook.yaml12 import Origin, YamlError, parse_mapping
 
-__all__ = ["NOTEBOOKS", "Given", "Params", "json_schema", "load", "seconds"]
+__all__ = ["NOTEBOOKS", "Given", "Params", "json_schema", "load", "merge_values", "seconds"]
 
 NOTEBOOKS: dict[str, tuple[str, ...]] = {
     notebook.name: notebook.parameters for notebook in notebooks.NOTEBOOKS
@@ -218,9 +218,7 @@ class Given(dict[str, Any]):
 
     def put(self, name: str, value: Any, origin: Origin) -> None:
         """Set a parameter; two mappings (Helm values) are merged key by key."""
-        before = self.get(name)
-        both = isinstance(before, dict) and isinstance(value, dict)
-        self[name] = _merged(cast(dict[str, Any], before), value) if both else value
+        self.update(merge_values(self, {name: value}))
         self.origins[name] = origin
 
 
@@ -272,14 +270,16 @@ def _read(path: Path) -> dict[str, tuple[Any, Origin]]:
         ) from None
 
 
-def _merged(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+def merge_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Merge mappings as Helm merges values files: keys of the later one win."""
-    result = dict(before)
+    merged = dict(before)
     for key, value in after.items():
-        old = result.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        result[key] = _merged(cast(dict[str, Any], old), value) if both else value
-    return result
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge_values(old, value)
+        else:
+            merged[key] = value
+    return merged
 
 
 def _typed(name: str, value: Any) -> Any:
