@@ -6,6 +6,7 @@ Exit status: 0 ok, 1 a check failed, 2 bad parameters or usage, 3 a step failed,
 API server or rehearsal cluster, 130 interrupted.
 """
 
+# ruff: noqa: PLC0415 - help and lists must be instant: commands import what they need
 from __future__ import annotations
 
 import os
@@ -327,7 +328,7 @@ def _target(params: Params) -> Iterator[None]:
     """Have a rehearsal cluster for as long as needed, when that is the target."""
     from runbook import rehearsal
 
-    if params.cluster != "rehearsal" or rehearsal.active():
+    if params.cluster != "rehearsal" or params.kubeconfig or rehearsal.active():
         yield
         return
     name = "RUNBOOK_REHEARSAL_DIR"

@@ -1,5 +1,6 @@
 """The HTML of a run: one page per executed notebook and an index. Self-contained, works offline."""
 
+# ruff: noqa: PLC0415 - nbformat alone takes a second to import
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -44,10 +45,12 @@ def notebook(executed: Mapping[str, Any], *, run: Mapping[str, Any], name: str) 
             "previous": names[at - 1] if at else "",
         }
     }
-    exporter = HTMLExporter(
+    make: Any = HTMLExporter  # nbconvert and nbformat carry no types
+    exporter = make(
         template_name="notebook", extra_template_basedirs=[str(_TEMPLATES)], embed_images=True
     )
-    body, _ = exporter.from_notebook_node(nbformat.from_dict(executed), resources=resources)
+    read: Any = nbformat.from_dict
+    body, _ = exporter.from_notebook_node(read(executed), resources=resources)
     return str(body)
 
 

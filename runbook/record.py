@@ -23,7 +23,16 @@ from typing import Any, Literal
 
 from runbook import page
 
-__all__ = ["MEDIA_TYPE", "Record", "StepRecord", "collect", "scrubber", "write_atomic"]
+__all__ = [
+    "MEDIA_TYPE",
+    "Record",
+    "Status",
+    "StepRecord",
+    "collect",
+    "places",
+    "scrubber",
+    "write_atomic",
+]
 
 MEDIA_TYPE = "application/vnd.linkerd-runbook+json"
 """Outputs of this type carry verdicts, plans and results as data."""

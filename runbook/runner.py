@@ -4,10 +4,11 @@ The notebook files are only read. Each is executed as a copy in memory by paperm
 given parameters injected, and what came of it is kept by :mod:`runbook.record`.
 """
 
+# ruff: noqa: PLC0415 - `runbook list` must not load the notebook machinery
 from __future__ import annotations
 
+import base64
 import difflib
-import json
 import logging
 import os
 import tempfile
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runbook.errors import InfrastructureError, UsageError, exit_status
 from runbook.notebooks import NOTEBOOKS, Notebook
-from runbook.record import Record, StepRecord, collect, places, scrubber
+from runbook.record import Record, Status, StepRecord, collect, places, scrubber
 
 if TYPE_CHECKING:
     from runbook.cluster import Cluster
@@ -53,9 +54,9 @@ def home() -> Path:
     root = Path(__file__).resolve().parent.parent
     if not (root / "notebooks").is_dir():
         raise InfrastructureError(
-            "There are no notebooks beside the package",
+            "there are no notebooks beside the package",
             why=f"{root} is not a clone of linkerd-runbook",
-            fix="Clone the repository and run `make rehearse` or `pip install -e .` in it.",
+            fix="clone the repository and run `make rehearse` or `pip install -e .` in it.",
         )
     return root
 
@@ -85,7 +86,7 @@ def select(first: str = "", last: str = "", only: Sequence[str] = ()) -> tuple[N
     chosen = tuple(book for book in NOTEBOOKS[begin : end + 1] if book in wanted)
     if not chosen:
         raise UsageError(
-            "No notebook is left to run",
+            "no notebook is left to run",
             why=f"--from {first or '(first)'}, --until {last or '(last)'} and --only exclude all",
             fix="`runbook list` shows them in order.",
         )
@@ -104,8 +105,8 @@ def find(name: str) -> Notebook:
             return book
     near = difflib.get_close_matches(stem, [book.name for book in NOTEBOOKS], n=1, cutoff=0.4)
     raise UsageError(
-        f"There is no notebook {name!r}",
-        fix="".join(f"Did you mean {name}? " for name in near) + "`runbook list` shows all.",
+        f"there is no notebook {name!r}",
+        fix="".join(f"did you mean {name}? " for name in near) + "`runbook list` shows all.",
     )
 
 
@@ -142,14 +143,19 @@ class Runner:
         from runbook.cluster import connect
 
         record = self._open(connect(self.params))
-        with _quiet(), _scratch():
-            self._run(record)
+        with _quiet(), _scratch() as log:
+            self._run(record, log)
         return record
 
     def _open(self, cluster: Cluster) -> Record:
-        from runbook.secrets import Redactor
+        from runbook.secrets import Redactor, resolve_all
 
-        redactor = Redactor()
+        def read_secret(namespace: str, name: str, key: str) -> str:
+            data = cluster.get("v1", "Secret", name, namespace).get("data", {})
+            return base64.b64decode(data.get(key, "")).decode()
+
+        _, known = resolve_all(self.params.values, read_secret=read_secret)
+        redactor = Redactor(known)
         target = {name: getattr(cluster, name) for name in ("name", "uid", "version", "rehearsal")}
         record = Record(
             self.output,
@@ -161,17 +167,17 @@ class Runner:
         record.save()
         return record
 
-    def _run(self, record: Record) -> None:
-        status: Any = "ok"
+    def _run(self, record: Record, log: Path) -> None:
+        status: Status = "ok"
         code = 0
         for book in self.notebooks:
             if code == 0:
-                status, code = self._step(book, record)
+                status, code = self._step(book, record, log)
                 record.save()
             self.progress.ended(next(s for s in record.steps if s.notebook == book.name))
         record.finish(status, code)
 
-    def _step(self, book: Notebook, record: Record) -> tuple[str, int]:
+    def _step(self, book: Notebook, record: Record, log: Path) -> tuple[Status, int]:
         """Run one notebook; give its status and exit status."""
         started = datetime.now(UTC)
         clock = time.monotonic()
@@ -179,22 +185,16 @@ class Runner:
         self.progress.started(record.update(book.name, status="running", **began))
         executed = _prepare(book, self._inject(record))
         found: dict[str, Any] = {}
+        status: Status = "ok"
         code = 0
         try:
-            _execute(executed)
+            _execute(executed, log)
         except KeyboardInterrupt:
             status, code = "interrupted", INTERRUPTED
+            found["error"] = None
         except _kernel_errors() as error:
             status, code = "failed", InfrastructureError.status
-            found["error"] = {
-                "name": "InfrastructureError",
-                "what": f"The kernel of {book.name} ended before the notebook did",
-                "why": str(error).strip() or type(error).__name__,
-                "fix": "Run it again; `runbook doctor` looks at kernels and memory.",
-                "see": "",
-            }
-        else:
-            status = "ok"
+            found["error"] = _kernel_death(book, error, log)
         found = collect(executed) | found
         if code == 0 and found["error"]:
             code = exit_status(found["error"]["name"])
@@ -222,8 +222,13 @@ def _prepare(book: Notebook, values: dict[str, Any]) -> Any:
     return prepare_notebook_metadata(notebook, f"notebooks/{path.name}", path.name)
 
 
-def _execute(notebook: Any) -> None:
-    """Execute a notebook node in place in a kernel of its own."""
+def _execute(notebook: Any, log: Path) -> None:
+    """Execute a notebook node in place in a kernel of its own.
+
+    Args:
+        notebook: The notebook; outputs are put into it as they come.
+        log: Where the kernel process itself writes its complaints.
+    """
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from papermill.engines import papermill_engines
@@ -234,14 +239,32 @@ def _execute(notebook: Any) -> None:
         def __init__(self, **options: Any) -> None:
             super().__init__(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]), **options)
 
-    papermill_engines.execute_notebook_with_engine(
-        None,
-        notebook,
-        kernel_name="python3",
-        progress_bar=False,
-        autosave_cell_every=0,
-        kernel_manager_class=ThisPython,
-    )
+        async def _async_pre_start_kernel(self, **options: Any) -> Any:
+            return await super()._async_pre_start_kernel(stderr=stderr, **options)
+
+        pre_start_kernel = _async_pre_start_kernel
+
+    with log.open("w", encoding="utf-8") as stderr:
+        papermill_engines.execute_notebook_with_engine(
+            None,
+            notebook,
+            kernel_name="python3",
+            progress_bar=False,
+            autosave_cell_every=0,
+            kernel_manager_class=ThisPython,
+        )
+
+
+def _kernel_death(book: Notebook, error: Exception, log: Path) -> dict[str, str]:
+    """Say that a kernel died or never lived, with its last words."""
+    words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
+    return {
+        "name": "InfrastructureError",
+        "what": f"the kernel of {book.name} ended before the notebook did",
+        "why": "\n".join([str(error).strip() or type(error).__name__, *words]),
+        "fix": "run it again; `runbook doctor` looks at the kernel",
+        "see": "",
+    }
 
 
 def _kernel_errors() -> tuple[type[Exception], ...]:
@@ -269,20 +292,18 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _scratch() -> Iterator[None]:
-    """Give kernels an empty IPython directory: no start-up files, no history of the user."""
+def _scratch() -> Iterator[Path]:
+    """Give kernels an empty IPython directory: no start-up files, no history of the user.
+
+    Yields:
+        A file in it for what the kernel process writes to standard error.
+    """
     before = os.environ.get("IPYTHONDIR")
     with tempfile.TemporaryDirectory(prefix="runbook-kernel-") as directory:
         os.environ["IPYTHONDIR"] = directory
         try:
-            yield
+            yield Path(directory) / "kernel.log"
         finally:
             os.environ.pop("IPYTHONDIR")
             if before is not None:
                 os.environ["IPYTHONDIR"] = before
-
-
-def load(path: Path) -> dict[str, Any]:
-    """Read a notebook file as data, without the notebook machinery."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
