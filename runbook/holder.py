@@ -45,7 +45,7 @@ def is_gone(mark: str) -> bool:
 def _machine() -> str:
     """Give a short name of this machine, or of this container: the space of process ids."""
     try:
-        space = os.readlink("/proc/self/ns/pid")
+        space = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         space = ""
     return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:12]

@@ -213,11 +213,12 @@ def diff_html(diff: str) -> str:
     )
 
 
-def details_html(summary: str, body: str) -> str:
-    """Give a block that opens on a click; ``body`` is HTML already."""
+def details_html(summary: str, body: str, *, opened: bool = False) -> str:
+    """Give a block that opens and closes on a click; ``body`` is HTML already."""
+    attribute = " open" if opened else ""
     return (
-        f'<details style="margin:2px 0"><summary style="cursor:pointer">{escape(summary)}</summary>'
-        f"{body}</details>"
+        f'<details{attribute} style="margin:2px 0;color:inherit;{_FONT}">'
+        f'<summary style="cursor:pointer">{escape(summary)}</summary>{body}</details>'
     )
 
 
@@ -247,9 +248,10 @@ def display(value: Showable) -> None:
     """Show a value: as an output in a notebook, as text everywhere else."""
     forms = value._repr_mimebundle_()
     if _in_kernel():
-        from IPython.display import publish_display_data  # noqa: PLC0415 - heavy, kernels only
+        from IPython import display as ipython  # noqa: PLC0415 - heavy, kernels only
 
-        publish_display_data(forms)
+        publish: Any = ipython.publish_display_data  # it has no types
+        publish(forms)
     else:
         print(forms["text/plain"])
 
