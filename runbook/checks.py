@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runbook.helm import Helm
     from runbook.params import Params
     from runbook.releases import Line
+    from runbook.secrets import Redactor
 
 __all__ = ["Check", "Context", "Outcome", "Verdict", "Verdicts", "run", "skip"]
 
@@ -70,6 +71,10 @@ class Context(Protocol):
     @property
     def helm(self) -> Helm:
         """Helm for this cluster."""
+
+    @property
+    def redactor(self) -> Redactor:
+        """Hides secrets; tell it of any that are read."""
 
 
 Check = Callable[[Context], Iterable[Outcome]]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Readiness", "condition", "describe", "readiness"]
+__all__ = ["Readiness", "condition", "describe", "has_rule", "readiness"]
 
 Object = dict[str, Any]
 
@@ -55,6 +55,11 @@ def readiness(api_version: str, kind: str) -> Readiness:
     """Give the rules for a kind; anything unknown is ready when it exists."""
     group = api_version.rpartition("/")[0]
     return _RULES.get((group, kind), _EXISTS)
+
+
+def has_rule(api_version: str, kind: str) -> bool:
+    """Tell whether a kind gets ready in a way of its own, beyond existing."""
+    return (api_version.rpartition("/")[0], kind) in _RULES
 
 
 def _condition_text(found: dict[str, Any]) -> str:

@@ -1,39 +1,355 @@
-"""The object a notebook talks to: look, plan, apply, wait, verify, finish."""
+"""The object a notebook talks to: look, plan, apply, wait, verify, finish.
+
+>>> step = open_step("11-linkerd-namespace", globals())       # doctest: +SKIP
+>>> plan = step.plan(manifests.namespace(step.line, step.params))  # doctest: +SKIP
+>>> step.apply(plan)                                           # doctest: +SKIP
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from html import escape
+from typing import Any
 
-from runbook import show
-from runbook.checks import Check, Verdicts
-from runbook.cluster import Cluster
-from runbook.helm import Helm
-from runbook.plan import Plan, Release
-
-if TYPE_CHECKING:
-    from runbook.params import Params
-    from runbook.releases import Line
+from runbook import cells, checks, releases, show
+from runbook.applied import Applied, WaitTable, carry_out, workloads
+from runbook.checks import Check, Outcome, Verdicts
+from runbook.cluster import Cluster, Object, connect
+from runbook.errors import PlanError, UsageError
+from runbook.helm import Helm, open_helm
+from runbook.notebooks import Notebook
+from runbook.params import Params
+from runbook.plan import Plan, Release, plan_objects, plan_release
+from runbook.releases import Line
+from runbook.result import Result, Timing
+from runbook.secrets import Redactor
 
 __all__ = ["Step", "open_step"]
 
 
 class Step:
-    notebook: str
-    params: Params
-    line: Line
-    cluster: Cluster
-    helm: Helm
-    mode: str
+    """One notebook at work on one cluster. Also the context of its checks.
 
-    def look(self, *checks: Check, title: str = "Preconditions") -> Verdicts: ...
-    def plan(self, *wanted: Mapping[str, Any] | Release) -> Plan: ...
-    def apply(self, plan: Plan) -> None: ...
-    def wait(self, *awaited: Mapping[str, Any] | Release | Plan, timeout: float | None = None) -> None: ...
-    def verify(self, *checks: Check, title: str = "Verification") -> Verdicts: ...
-    def finish(self) -> None: ...
+    Args:
+        notebook: Which notebook.
+        params: Its parameters, validated.
+        line: The release line they name.
+        cluster: The cluster they name, guarded.
+        display: Shows a value in the notebook.
+    """
+
+    def __init__(
+        self,
+        notebook: Notebook,
+        params: Params,
+        line: Line,
+        cluster: Cluster,
+        *,
+        display: show.Display = show.display,
+    ) -> None:
+        self.notebook = notebook.name
+        self.params = params
+        self.line = line
+        self.cluster = cluster
+        self.redactor: Redactor = _HtmlRedactor()
+        self.started = datetime.now(UTC)
+        self._about = notebook
+        self._show = display
+        self._timings: list[Timing] = []
+        self._plans: list[Plan] = []
+        self._outcomes: list[Outcome] = []
+        self._undo: list[str] = []
+        self._changed = 0
+        self._failed = ""  # class name of the error that ended a part of the step
+
+    @cached_property
+    def helm(self) -> Helm:
+        """Helm for this cluster, as the parameter ``helm`` says."""
+        return open_helm(self.cluster, self.params.helm)
+
+    @property
+    def mode(self) -> str:
+        """``plan``, ``apply`` or ``verify``."""
+        return self.params.mode
+
+    @property
+    def badge(self) -> str:
+        """``REHEARSAL`` when the cluster is one, else empty."""
+        return show.REHEARSAL if self.cluster.rehearsal else ""
+
+    def look(self, *wanted: Check, title: str = "Preconditions") -> Verdicts:
+        """Check what must hold before anything is changed; shows the table.
+
+        Raises:
+            CheckError: Something failed; the whole table has been shown.
+        """
+        with self._part(title):
+            return self._checked(wanted, title)
+
+    def plan(self, *wanted: Mapping[str, Any] | Release) -> Plan:
+        """Work out what would change, and show it. Changes nothing.
+
+        Args:
+            wanted: Manifests, or one Helm release.
+
+        Raises:
+            PlanError: Another manager owns a field of a manifest.
+            HelmError: The chart is not to be had, or the release is stuck.
+        """
+        with self._part("Plan"):
+            made = self._make(wanted)
+            self._plans.append(made)
+            self._display(made)
+            return made
+
+    def apply(self, plan: Plan) -> None:
+        """Carry out a plan, in the mode ``apply``.
+
+        The plan is made once more first: what was reviewed is what is applied, or nothing is.
+
+        Raises:
+            PlanError: The live state no longer yields the plan that was shown.
+        """
+        applied = Applied(title="Apply", badge=self.badge)
+        with self._part("Apply"):
+            if self.mode != "apply":
+                applied.note = f"not applied: the mode is {self.mode}"
+            elif plan.empty:
+                applied.note = "nothing to do: everything is as planned already"
+            else:
+                self._still_holds(plan)
+                self._carry_out(plan, applied)
+            self._display(applied)
+
+    def wait(
+        self, *awaited: Mapping[str, Any] | Release | Plan, timeout: float | None = None
+    ) -> None:
+        """Wait until what was applied is ready; a failure ends the wait at once, with its reason.
+
+        Args:
+            awaited: Manifests, a release (its workloads are waited for), or a plan.
+            timeout: Seconds; by default the parameter ``timeout``.
+
+        Raises:
+            WaitError: It failed, or the time is over.
+        """
+        with self._part("Wait"):
+            if self.mode != "apply":
+                note = f"not waited for: the mode is {self.mode}"
+                self._display(WaitTable((), note, self.badge))
+                return
+            objects = [obj for item in awaited for obj in self._awaited(item)]
+            waited = self.cluster.wait_ready(objects, timeout or float(self.params.timeout))
+            self._display(WaitTable(waited, "", self.badge))
+
+    def verify(self, *wanted: Check, title: str = "Verification") -> Verdicts:
+        """Check that the step reached its goal; shows the table. Skipped in the mode ``plan``.
+
+        Raises:
+            CheckError: Something failed; the whole table has been shown.
+        """
+        with self._part(title):
+            if self.mode == "plan":
+                because = "not checked: the mode is plan"
+                skipped = checks.skip(wanted, because=because, title=title, badge=self.badge)
+                self._outcomes.extend(skipped.outcomes)
+                self._display(skipped)
+                return skipped
+            return self._checked(wanted, title)
+
+    def finish(self) -> Result:
+        """Show the result: verdicts, what changed, timings, undo, and where to go on."""
+        made = Result(
+            notebook=self._about,
+            params=self.redactor.data(self.params.model_dump(mode="json")),
+            cluster={
+                "name": self.cluster.name,
+                "uid": self.cluster.uid,
+                "version": self.cluster.version,
+                "rehearsal": self.cluster.rehearsal,
+            },
+            started=self.started,
+            finished=datetime.now(UTC),
+            failed=self._failed,
+            outcomes=tuple(self._outcomes),
+            plans=tuple(self._plans),
+            changed=self._changed,
+            timings=tuple(self._timings),
+            undo=tuple(self._undo),
+            uid_to_keep=self._uid_to_keep(),
+            badge=self.badge,
+        )
+        self._display(made)
+        return made
+
+    def _checked(self, wanted: Sequence[Check], title: str) -> Verdicts:
+        verdicts = checks.run(
+            wanted,
+            self,
+            title=title,
+            badge=self.badge,
+            redact=self.redactor.text,
+        )
+        self._outcomes.extend(verdicts.outcomes)
+        self._display(verdicts)
+        verdicts.require()
+        return verdicts
+
+    def _make(self, wanted: Sequence[Mapping[str, Any] | Release]) -> Plan:
+        found = [item for item in wanted if isinstance(item, Release)]
+        if found and len(wanted) > 1:
+            raise UsageError("plan a release by itself", fix="one step.plan(...) for each release")
+        if found:
+            return plan_release(self.helm, self.cluster, found[0])
+        return plan_objects(self.cluster, [i for i in wanted if not isinstance(i, Release)])
+
+    def _still_holds(self, plan: Plan) -> None:
+        again = self._make([plan.release] if plan.release else plan.objects)
+        if again.digest == plan.digest:
+            return
+        before = {change.title: change for change in plan.changes}
+        moved = [c.title for c in again.changes if c != before.get(c.title)]
+        raise PlanError(
+            "the cluster is no longer as it was when the plan was made; nothing was applied",
+            why=f"what has changed since: {', '.join(moved) or 'the list of objects'}",
+            fix="run the plan cell again, read it, then apply",
+        )
+
+    def _carry_out(self, plan: Plan, applied: Applied) -> None:
+        """Carry a plan out; whatever happens, show and record what was done."""
+        try:
+            carry_out(plan, self.cluster, self.helm, applied, float(self.params.timeout))
+        except BaseException as error:
+            stopped = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            left = len(plan.pending) - applied.changed
+            applied.note = f"{stopped} with {left} of {len(plan.pending)} changes not done"
+            self._display(applied)
+            raise
+        finally:
+            self._changed += applied.changed
+            undo = [c.undo for c in reversed(applied.done) if c.undo]
+            self._undo[:0] = list(plan.undo) if plan.release and applied.done else undo
+
+    def _awaited(self, item: Mapping[str, Any] | Release | Plan) -> list[Object]:
+        if isinstance(item, Plan):
+            whole = [item.release] if item.release else item.objects
+            return [obj for part in whole for obj in self._awaited(part)]
+        if isinstance(item, Release):
+            return workloads(self.cluster, self.helm, item)
+        return [dict(item)]
+
+    def _uid_to_keep(self) -> str:
+        """Give the cluster's UID if the parameters of a real cluster should name it from now on."""
+        wanted = self._changed and not self.cluster.rehearsal and not self.params.cluster_uid
+        return self.cluster.uid if wanted else ""
+
+    def _display(self, value: show.Showable) -> None:
+        """Show a value without the secrets the step has come to know."""
+        forms = value._repr_mimebundle_()
+        self._show(_Shown(value, {kind: self.redactor.data(form) for kind, form in forms.items()}))
+
+    @contextmanager
+    def _part(self, name: str) -> Iterator[None]:
+        """Time a part of the step and remember the error that ended it."""
+        started = time.monotonic()
+        try:
+            yield
+        except BaseException as error:
+            self._failed = type(error).__name__
+            raise
+        else:
+            self._failed = ""  # run again in JupyterLab, and it went well
+        finally:
+            self._timings.append(Timing(name, time.monotonic() - started))
+
+    def __str__(self) -> str:
+        return self._table().text()
+
+    def _table(self) -> show.Table:
+        modes = {
+            "plan": "plan: shows what would change, changes nothing",
+            "apply": "apply: changes what the plan shows",
+            "verify": "verify: only reads",
+        }
+        return show.Table(
+            title=f"{self.notebook[:2]} {self._about.title}",
+            columns=("", ""),
+            rows=[
+                ("cluster", f"{self.cluster.name} at {self.cluster.server}"),
+                ("", f"Kubernetes {self.cluster.version}, UID {self.cluster.uid or 'unknown'}"),
+                ("mode", modes[self.mode]),
+                ("line", f"{self.line.name} (Linkerd {self.line.version})"),
+            ],
+            badge=self.badge,
+            note="a cluster on this machine: nothing here reaches your Pis" if self.badge else "",
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        table = self._table()
+        data = {
+            "type": "step",
+            "notebook": self.notebook,
+            "title": self._about.title,
+            "mode": self.mode,
+            "line": self.line.name,
+            "cluster": {
+                "name": self.cluster.name,
+                "uid": self.cluster.uid,
+                "version": self.cluster.version,
+                "rehearsal": self.cluster.rehearsal,
+            },
+        }
+        return show.bundle(table.html(), table.text(), data)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A value and its forms as they may be seen."""
+
+    value: show.Showable
+    forms: Mapping[str, Any]
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return dict(self.forms)
+
+
+class _HtmlRedactor(Redactor):
+    """Knows its secrets as they look in HTML, too."""
+
+    def add(self, *values: str) -> None:
+        super().add(*values, *(escape(value) for value in values))
 
 
 def open_step(
-    notebook: str, given: Mapping[str, Any], *, display: show.Display = show.display
-) -> Step: ...
+    notebook: str, variables: Mapping[str, Any], *, display: show.Display = show.display
+) -> Step:
+    """Open a notebook's step: validate its parameters, connect, guard, show the target.
+
+    Args:
+        notebook: Name of the notebook, such as ``12-identity-issuer``.
+        variables: The notebook's variables, ``globals()``; its parameters are taken from them.
+        display: Shows a value; a plain ``print`` outside a notebook.
+
+    Raises:
+        ParameterError: A parameter is unknown, of the wrong type or out of range.
+        UsageError: No such kubeconfig, context or notebook.
+        GuardError: Another cluster answers than the parameters name.
+        LineError: The release line cannot run on this cluster's version.
+        UnreachableError: The API server does not answer.
+    """
+    started = time.monotonic()
+    about = cells.declared(notebook)
+    params = Params.parse(cells.given(about, variables))
+    line = releases.find(params.line)
+    cluster = connect(params)
+    if params.mode != "verify":
+        releases.require(line, cluster.version)
+    step = Step(about, params, line, cluster, display=display)
+    step._timings.append(Timing("Open", time.monotonic() - started))
+    step._display(step)
+    return step
