@@ -1,0 +1,216 @@
+"""What the API server does to a body before it looks at its meaning.
+
+Values of the wrong JSON type are refused in the words of Go's decoder, unknown fields are named
+and pruned, and the schema defaults of custom resources are filled in.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from runbook.rehearsal.formats import base64_error, quantity_error, time_error
+from runbook.rehearsal.shapes import ANY, Shape
+
+__all__ = ["default", "misfit", "prune", "unknown"]
+
+#: Optional strings that are pointers in Go: an empty one means something and is kept.
+_POINTER_STRINGS = frozenset(
+    {
+        "storageClassName",
+        "ingressClassName",
+        "loadBalancerClass",
+        "runtimeClassName",
+        "volumeAttributesClassName",
+        "apiGroup",
+        "namespace",
+    }
+)
+
+_EXPECTED = {
+    "string": (str,),
+    "boolean": (bool,),
+    "object": (Mapping,),
+    "list": (list,),
+    "bytes": (str,),
+}
+
+
+def misfit(shape: Shape, value: Any) -> str | None:
+    """Give the first decoding error of a built-in object, or ``None``.
+
+    The wording is that of ``encoding/json``: the innermost struct, then the path of field names
+    without list positions and map keys.
+    """
+    return _misfit(shape, value, "", "")
+
+
+def _misfit(shape: Shape, value: Any, struct: str, path: str) -> str | None:
+    if value is None or shape.kind == "any" or shape.custom:
+        return None
+    if shape.kind in ("quantity", "time", "int-or-string"):
+        return _own_decoder(shape.kind, value)
+    if not _fits(shape, value):
+        where = f"Go struct field {struct}.{path}" if path else "Go value"
+        return f"json: cannot unmarshal {_json_name(shape, value)} into {where} of type {shape.go}"
+    if shape.kind == "bytes":
+        return base64_error(value)
+    if shape.kind == "object":
+        return _misfit_in_object(shape, value, struct, path)
+    if shape.kind == "list" and shape.items is not None:
+        return _first(_misfit(shape.items, item, struct, path) for item in value)
+    return None
+
+
+def _misfit_in_object(shape: Shape, value: Any, struct: str, path: str) -> str | None:
+    fields = shape.fields
+    if not fields:
+        values = shape.values
+        if values is None:
+            return None
+        return _first(_misfit(values, item, struct, path) for item in value.values())
+    name = shape.go.rsplit(".", 1)[-1]
+    for key, item in value.items():
+        field = fields.get(key)
+        if field is not None:
+            wrong = _misfit(field, item, name, f"{path}.{key}" if path else key)
+            if wrong is not None:
+                return wrong
+    return None
+
+
+def _first(found: Iterator[str | None]) -> str | None:
+    return next((item for item in found if item is not None), None)
+
+
+def _fits(shape: Shape, value: Any) -> bool:
+    if shape.kind in ("integer", "number"):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if shape.kind == "number":
+            return True
+        limit = 2**63 if shape.go == "int64" else 2**31
+        return isinstance(value, int) and -limit <= value < limit
+    return isinstance(value, _EXPECTED[shape.kind])
+
+
+def _json_name(shape: Shape, value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int | float):
+        return f"number {value}" if shape.kind == "integer" else "number"
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
+
+
+def _own_decoder(kind: str, value: Any) -> str | None:
+    """Check values whose Go type decodes itself; their errors name no field."""
+    name = _json_name(ANY, value)
+    if kind == "int-or-string":
+        if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+            return None
+        shown = f"number {value}" if isinstance(value, float) else name
+        return f"json: cannot unmarshal {shown} into Go value of type int32"
+    if kind == "time":
+        if isinstance(value, str):
+            return time_error(value)
+        return f"json: cannot unmarshal {name} into Go value of type string"
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return quantity_error("")
+    return quantity_error(value)
+
+
+def unknown(shape: Shape, value: Any) -> list[str]:
+    """Name the fields that the schema does not declare, as strict decoding does."""
+    return [f'unknown field "{path}"' for path in _unknown(shape, value, "")]
+
+
+def _unknown(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    if shape.kind == "list":
+        if shape.items is not None and shape.items.kind in ("object", "list"):
+            for index, item in enumerate(value if isinstance(value, list) else ()):
+                yield from _unknown(shape.items, item, f"{path}[{index}]")
+        return
+    if shape.kind != "object" or not isinstance(value, Mapping):
+        return
+    for key, item in value.items():
+        where = f"{path}.{key}" if path else key
+        child = shape.child(key)
+        if child is None:
+            yield where
+        elif child.kind in ("object", "list"):
+            yield from _unknown(child, item, where)
+
+
+def prune(shape: Shape, value: Any) -> Any:
+    """Give a copy without what does not survive decoding.
+
+    Undeclared fields go. In built-in objects ``null``, and optional lists, maps and strings that
+    are empty go too: Go's encoder leaves them out.
+    """
+    if shape.kind == "list":
+        if not isinstance(value, list) or shape.items is None:
+            return copy.deepcopy(value)
+        items = shape.items
+        return [prune(items, item) for item in value]
+    if shape.kind != "object" or not isinstance(value, Mapping):
+        return copy.deepcopy(value) if isinstance(value, dict | list) else value
+    result = {}
+    for key, item in value.items():
+        child = shape.child(key)
+        if child is None:
+            continue
+        if not shape.custom and _left_out(shape, child, key, item):
+            continue
+        result[key] = prune(child, item)
+    return result
+
+
+def _left_out(shape: Shape, child: Shape, key: str, item: Any) -> bool:
+    """Tell whether Go's ``omitempty`` drops an optional field of a built-in struct."""
+    if item is None:
+        return child.kind != "any"
+    if item or key not in shape.fields or key in shape.required:
+        return False
+    if child.kind == "list" or (child.kind == "object" and child.values is not None):
+        return True
+    return child.kind == "string" and item == "" and key not in _POINTER_STRINGS
+
+
+def default(shape: Shape, value: Any) -> Any:
+    """Give a copy with schema defaults (custom) or always-present structs (built-in) filled in."""
+    if shape.kind == "list":
+        if not isinstance(value, list) or shape.items is None:
+            return value
+        items = shape.items
+        return [default(items, item) for item in value]
+    if shape.kind != "object" or not isinstance(value, Mapping):
+        return value
+    result = dict(value)
+    if shape.custom:
+        _custom_defaults(shape, result)
+    else:
+        for key, zero in shape.always.items():
+            if isinstance(zero, dict):
+                result.setdefault(key, {})
+    for key, item in result.items():
+        child = shape.child(key)
+        if child is not None:
+            result[key] = default(child, item)
+    return result
+
+
+def _custom_defaults(shape: Shape, result: dict[str, Any]) -> None:
+    """Fill defaults; a ``null`` where null is not allowed counts as absent if there is one."""
+    for key, field in shape.fields.items():
+        if "default" not in field.raw:
+            continue
+        if key not in result or (result[key] is None and not field.nullable):
+            result[key] = copy.deepcopy(field.raw["default"])
+    values = shape.values
+    if values is not None and "default" in values.raw:
+        for key, item in result.items():
+            if item is None and key not in shape.fields and not values.nullable:
+                result[key] = copy.deepcopy(values.raw["default"])

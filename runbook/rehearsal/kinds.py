@@ -1,0 +1,395 @@
+"""Rules of single kinds that are neither pods nor workloads."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from runbook.rehearsal.metadata import check_labels, dns_1035, dns_label, dns_subdomain, one_of
+from runbook.rehearsal.pods import check_port, check_port_name
+from runbook.rehearsal.validation import (
+    Cause,
+    duplicate,
+    forbidden,
+    invalid,
+    not_supported,
+    required,
+)
+
+__all__ = [
+    "binding",
+    "config_map",
+    "ingress",
+    "namespace",
+    "node",
+    "role",
+    "secret",
+    "service",
+    "service_account",
+    "volume_claim",
+    "webhooks",
+]
+
+Object = Mapping[str, Any]
+
+_IMMUTABLE = "field is immutable"
+_IMMUTABLE_SET = "field is immutable when `immutable` is set"
+_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+_KEY_TEXT = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. "
+    "'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+)
+_SIZE_LIMIT = 1024 * 1024
+
+
+def namespace(obj: Object, old: Object | None) -> Iterator[Cause]:
+    """Check a Namespace: its name label is the server's."""
+    if old is None:
+        return
+    metadata = obj.get("metadata") or {}
+    label = (metadata.get("labels") or {}).get("kubernetes.io/metadata.name")
+    if label is not None and label != metadata.get("name"):
+        detail = f"must be {metadata.get('name')}"
+        yield invalid("metadata.labels[kubernetes.io/metadata.name]", label, detail)
+
+
+def config_map(obj: Object, old: Object | None) -> Iterator[Cause]:
+    """Check a ConfigMap."""
+    data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
+    for key in data:
+        yield from _data_key(key, f"data[{key}]")
+        if key in binary:
+            yield invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
+    for key in binary:
+        yield from _data_key(key, f"binaryData[{key}]")
+    size = sum(len((text or "").encode()) for text in data.values())
+    size += sum(len(text or "") * 3 // 4 for text in binary.values())
+    if size > _SIZE_LIMIT:
+        yield Cause("FieldValueTooLong", f"Too long: may not be more than {_SIZE_LIMIT} bytes", "")
+    yield from _frozen(obj, old, ("data", "binaryData"))
+
+
+def _data_key(key: str, path: str) -> Iterator[Cause]:
+    if len(key) > 253:
+        yield invalid(path, key, "must be no more than 253 characters")
+    if not _KEY.fullmatch(key):
+        yield invalid(path, key, _KEY_TEXT)
+    elif key == "." or key.startswith(".."):
+        yield invalid(path, key, "must not be '.'" if key == "." else "must not start with '..'")
+
+
+def _frozen(obj: Object, old: Object | None, names: tuple[str, ...]) -> Iterator[Cause]:
+    if old is None or not old.get("immutable"):
+        return
+    if not obj.get("immutable"):
+        yield forbidden("immutable", _IMMUTABLE_SET)
+    for name in names:
+        if (obj.get(name) or {}) != (old.get(name) or {}):
+            yield forbidden(name, _IMMUTABLE_SET)
+
+
+_SECRET_KEYS: Mapping[str, tuple[str, ...]] = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+}
+
+
+def secret(obj: Object, old: Object | None) -> Iterator[Cause]:
+    """Check a Secret; no message shows its data."""
+    data = obj.get("data") or {}
+    for key in data:
+        yield from _data_key(key, f"data[{key}]")
+    if sum(len(value or "") * 3 // 4 for value in data.values()) > _SIZE_LIMIT:
+        yield Cause(
+            "FieldValueTooLong", f"Too long: may not be more than {_SIZE_LIMIT} bytes", "data"
+        )
+    kind = obj.get("type")
+    for key in _SECRET_KEYS.get(kind or "", ()):
+        if key not in data:
+            yield required(f"data[{key}]")
+    if kind == "kubernetes.io/basic-auth" and not data.keys() & {"username", "password"}:
+        yield required("data[username]")
+        yield required("data[password]")
+    yield from _docker(kind, data)
+    annotations = (obj.get("metadata") or {}).get("annotations") or {}
+    account = "kubernetes.io/service-account.name"
+    if kind == "kubernetes.io/service-account-token" and not annotations.get(account):
+        yield required(f"metadata.annotations[{account}]")
+    if old is not None and kind != old.get("type"):
+        yield invalid("type", kind, _IMMUTABLE)
+    yield from _frozen(obj, old, ("data",))
+
+
+def _docker(kind: Any, data: Object) -> Iterator[Cause]:
+    for key in (".dockercfg", ".dockerconfigjson"):
+        if kind == f"kubernetes.io/{key[1:]}" and key in data:
+            try:
+                json.loads(base64.b64decode(data[key] or ""))
+            except ValueError:
+                yield invalid(f"data[{key}]", "<secret contents redacted>", "unexpected end of JSON input")  # fmt: skip  # noqa: E501
+
+
+_SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+
+
+def service(obj: Object, old: Object | None) -> Iterator[Cause]:
+    """Check a Service."""
+    spec = obj.get("spec") or {}
+    kind, ports = spec.get("type"), spec.get("ports") or []
+    headless = spec.get("clusterIP") == "None"
+    if not ports and not headless and kind != "ExternalName":
+        yield required("spec.ports")
+    yield from one_of("spec.type", kind, _SERVICE_TYPES)
+    yield from one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
+    if kind == "ExternalName":
+        name = spec.get("externalName") or ""
+        if not name:
+            yield required("spec.externalName")
+        for text in dns_subdomain(name.rstrip(".")) if name else ():
+            yield invalid("spec.externalName", name, text)
+    yield from check_labels(spec.get("selector"), "spec.selector")
+    yield from _service_ports(ports, kind)
+    address = spec.get("clusterIP")
+    if address and address != "None" and not _is_address(address):
+        detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+        yield invalid("spec.clusterIPs[0]", address, detail)
+    yield from _service_update(spec, old)
+
+
+def _service_ports(ports: list[Object], kind: Any) -> Iterator[Cause]:
+    names: set[str] = set()
+    pairs: set[tuple[Any, Any]] = set()
+    for index, port in enumerate(ports):
+        path = f"spec.ports[{index}]"
+        name = port.get("name") or ""
+        if not name and len(ports) > 1:
+            yield required(f"{path}.name")
+        elif name:
+            for text in dns_label(name):
+                yield invalid(f"{path}.name", name, text)
+            if name in names:
+                yield duplicate(f"{path}.name", name)
+            names.add(name)
+        yield from check_port(port.get("port", 0), f"{path}.port")
+        yield from one_of(f"{path}.protocol", port.get("protocol"), ("SCTP", "TCP", "UDP"))
+        target = port.get("targetPort")
+        if isinstance(target, str):
+            yield from check_port_name(target, f"{path}.targetPort")
+        elif target is not None:
+            yield from check_port(target, f"{path}.targetPort")
+        if port.get("nodePort") and kind == "ClusterIP":
+            detail = "may not be used when `type` is 'ClusterIP'"
+            yield forbidden(f"{path}.nodePort", detail)
+        pair = (port.get("protocol"), port.get("port"))
+        if pair in pairs:
+            yield duplicate(path, {"port": pair[1], "protocol": pair[0]})
+        pairs.add(pair)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _service_update(spec: Object, old: Object | None) -> Iterator[Cause]:
+    before = (old or {}).get("spec") or {}
+    address = before.get("clusterIP")
+    external = "ExternalName" in (spec.get("type"), before.get("type"))
+    if old is not None and address and not external and spec.get("clusterIP") != address:
+        new = [spec["clusterIP"]] if spec.get("clusterIP") else []
+        yield invalid("spec.clusterIPs[0]", new, "may not change once set")
+
+
+def service_account(obj: Object, old: Object | None) -> Iterator[Cause]:
+    """Check a ServiceAccount: nothing beyond its metadata."""
+    del obj, old
+    return iter(())
+
+
+_VERBS_TEXT = "verbs must contain at least one value"
+
+
+def role(obj: Object, old: Object | None) -> Iterator[Cause]:
+    """Check the rules of a Role or ClusterRole."""
+    del old
+    namespaced = obj.get("kind") == "Role"
+    for index, rule in enumerate(obj.get("rules") or ()):
+        path = f"rules[{index}]"
+        if not rule.get("verbs"):
+            yield required(f"{path}.verbs", _VERBS_TEXT)
+        urls = rule.get("nonResourceURLs")
+        if urls:
+            if namespaced:
+                detail = "namespaced rules cannot apply to non-resource URLs"
+                yield invalid(f"{path}.nonResourceURLs", urls, detail)
+            if rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
+                detail = "rules cannot apply to both regular resources and non-resource URLs"
+                yield invalid(f"{path}.nonResourceURLs", urls, detail)
+            continue
+        if not rule.get("apiGroups"):
+            yield required(f"{path}.apiGroups", "resource rules must supply at least one api group")
+        if not rule.get("resources"):
+            yield required(f"{path}.resources", "resource rules must supply at least one resource")
+
+
+_RBAC = "rbac.authorization.k8s.io"
+
+
+def binding(obj: Object, old: Object | None) -> Iterator[Cause]:
+    """Check a RoleBinding or ClusterRoleBinding; its role never changes."""
+    reference = obj.get("roleRef") or {}
+    cluster = obj.get("kind") == "ClusterRoleBinding"
+    if reference.get("apiGroup") != _RBAC:
+        yield not_supported("roleRef.apiGroup", reference.get("apiGroup", ""), (_RBAC,))
+    kinds = ("ClusterRole",) if cluster else ("Role", "ClusterRole")
+    if reference.get("kind") not in kinds:
+        yield not_supported("roleRef.kind", reference.get("kind", ""), kinds)
+    if not reference.get("name"):
+        yield required("roleRef.name")
+    for index, subject in enumerate(obj.get("subjects") or ()):
+        yield from _subject(subject, f"subjects[{index}]")
+    if old is not None and reference != old.get("roleRef"):
+        yield invalid("roleRef", dict(reference), "cannot change roleRef")
+
+
+def _subject(subject: Object, path: str) -> Iterator[Cause]:
+    kind, group = subject.get("kind"), subject.get("apiGroup") or ""
+    if not subject.get("name"):
+        yield required(f"{path}.name")
+    if kind == "ServiceAccount":
+        if group:
+            yield not_supported(f"{path}.apiGroup", group, ("",))
+        if not subject.get("namespace"):
+            yield required(f"{path}.namespace")
+    elif kind in ("User", "Group"):
+        if group != _RBAC:
+            yield not_supported(f"{path}.apiGroup", group, (_RBAC,))
+    else:
+        yield not_supported(f"{path}.kind", kind or "", ("ServiceAccount", "User", "Group"))
+
+
+_ACCESS = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+_CLAIM_TEXT = (
+    "spec is immutable after creation except resources.requests and volumeAttributesClassName "
+    "for bound claims"
+)
+
+
+def volume_claim(obj: Object, old: Object | None) -> Iterator[Cause]:
+    """Check a PersistentVolumeClaim."""
+    spec = obj.get("spec") or {}
+    modes = spec.get("accessModes") or []
+    if not modes:
+        yield required("spec.accessModes", "at least 1 access mode is required")
+    for index, mode in enumerate(modes):
+        yield from one_of(f"spec.accessModes[{index}]", mode, _ACCESS)
+    storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+    if storage is None:
+        yield required("spec.resources[storage]")
+    if old is None:
+        return
+    before = old.get("spec") or {}
+    if _claimed(spec, before) != _claimed(before, before):
+        yield forbidden("spec", _CLAIM_TEXT)
+
+
+def _claimed(spec: Object, before: Object) -> Object:
+    """Give what of a claim may not change; the volume may be set once."""
+    left = {k: v for k, v in spec.items() if k not in ("resources", "volumeAttributesClassName")}
+    if not before.get("volumeName"):
+        left.pop("volumeName", None)
+    if "storageClassName" not in before:
+        left.pop("storageClassName", None)
+    return left
+
+
+def ingress(obj: Object, old: Object | None) -> Iterator[Cause]:
+    """Check an Ingress."""
+    del old
+    spec = obj.get("spec") or {}
+    if not spec.get("rules") and spec.get("defaultBackend") is None:
+        yield invalid("spec", dict(spec), "either `defaultBackend` or `rules` must be specified")
+    for index, rule in enumerate(spec.get("rules") or ()):
+        for place, route in enumerate((rule.get("http") or {}).get("paths") or ()):
+            path = f"spec.rules[{index}].http.paths[{place}]"
+            yield from _route(route, path)
+
+
+_PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
+
+
+def _route(route: Object, path: str) -> Iterator[Cause]:
+    kind, text = route.get("pathType"), route.get("path") or ""
+    if kind is None:
+        yield required(f"{path}.pathType", "pathType must be specified")
+    else:
+        yield from one_of(f"{path}.pathType", kind, _PATH_TYPES)
+    if kind in ("Exact", "Prefix") and not text.startswith("/"):
+        yield invalid(f"{path}.path", text, "must be an absolute path")
+    target = (route.get("backend") or {}).get("service")
+    if target is not None:
+        for wrong in dns_1035(target.get("name") or ""):
+            yield invalid(f"{path}.backend.service.name", target.get("name") or "", wrong)
+        port = target.get("port") or {}
+        if not port.get("name") and not port.get("number"):
+            detail = "port name or number is required"
+            yield required(f"{path}.backend.service.port", detail)
+
+
+def node(obj: Object, old: Object | None) -> Iterator[Cause]:
+    """Check the taints of a Node."""
+    del old
+    for index, taint in enumerate((obj.get("spec") or {}).get("taints") or ()):
+        yield from one_of(
+            f"spec.taints[{index}].effect",
+            taint.get("effect") or "",
+            ("NoExecute", "NoSchedule", "PreferNoSchedule"),
+        )
+
+
+_SIDE_EFFECTS = ("None", "NoneOnDryRun")
+
+
+def webhooks(obj: Object, old: Object | None) -> Iterator[Cause]:
+    """Check a MutatingWebhookConfiguration or ValidatingWebhookConfiguration."""
+    del old
+    names: set[str] = set()
+    for index, hook in enumerate(obj.get("webhooks") or ()):
+        path = f"webhooks[{index}]"
+        name = hook.get("name") or ""
+        if name.count(".") < 2 or dns_subdomain(name):
+            detail = "should be a domain with at least three segments separated by dots"
+            yield invalid(f"{path}.name", name, detail)
+        if name in names:
+            yield duplicate(f"{path}.name", name)
+        names.add(name)
+        yield from _hook(hook, path)
+
+
+def _hook(hook: Object, path: str) -> Iterator[Cause]:
+    if not hook.get("admissionReviewVersions"):
+        yield required(f"{path}.admissionReviewVersions", "must specify one of v1, v1beta1")
+    effects = hook.get("sideEffects")
+    if effects is None:
+        detail = "must specify one of None, NoneOnDryRun"
+        yield required(f"{path}.sideEffects", detail)
+    else:
+        yield from one_of(f"{path}.sideEffects", effects, _SIDE_EFFECTS)
+    yield from one_of(f"{path}.failurePolicy", hook.get("failurePolicy"), ("Fail", "Ignore"))
+    timeout = hook.get("timeoutSeconds")
+    if timeout is not None and not 1 <= timeout <= 30:
+        detail = "the timeout value must be between 1 and 30 seconds"
+        yield invalid(f"{path}.timeoutSeconds", timeout, detail)
+    client = hook.get("clientConfig") or {}
+    if (client.get("url") is None) == (client.get("service") is None):
+        detail = "exactly one of url or service is required"
+        yield required(f"{path}.clientConfig", detail)

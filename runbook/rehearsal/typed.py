@@ -1,0 +1,99 @@
+"""Why an applied configuration does not fit its schema, in the words of structured-merge-diff."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from runbook.rehearsal.fieldsets import item_key, path_text
+from runbook.rehearsal.shapes import ANY, Shape
+
+__all__ = ["typed_errors"]
+
+
+def typed_errors(shape: Shape, value: Any) -> list[str]:
+    """List undeclared fields, wrong types, items without keys and duplicate items."""
+    return list(_errors(shape, value, ""))
+
+
+def _errors(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    if value is None or shape.kind == "any":
+        return
+    if shape.kind == "object":
+        yield from _in_object(shape, value, path)
+    elif shape.kind == "list":
+        yield from _in_list(shape, value, path)
+    else:
+        wrong = _scalar_error(shape.kind, value)
+        if wrong:
+            yield f"{path}: {wrong}"
+
+
+def _in_object(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{path}: expected map, got &{{{_go(value)}}}"
+        return
+    for key, item in value.items():
+        child = shape.child(key)
+        if child is None:
+            yield f"{path}.{key}: field not declared in schema"
+        else:
+            yield from _errors(child, item, f"{path}.{key}")
+
+
+def _in_list(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, list):
+        yield f"{path}: expected list, got &{{{_go(value)}}}"
+        return
+    seen: set[str] = set()
+    for index, item in enumerate(value):
+        where = f"{path}[{index}]"
+        if shape.list_type != "atomic":
+            try:
+                key = item_key(shape, item)
+            except ValueError as missing:
+                yield (
+                    f"{path}: element {index}: associative list with keys has an element that "
+                    f"omits key field {json.dumps(str(missing))} (and doesn't have default value)"
+                )
+                continue
+            where = path + path_text((key,))
+            if key in seen:
+                yield f"{path}: duplicate entries for key {path_text((key,))}"
+                continue
+            seen.add(key)
+        yield from _errors(shape.items or ANY, item, where)
+
+
+def _scalar_error(kind: str, value: Any) -> str:
+    if kind in ("string", "bytes", "time"):
+        if not isinstance(value, str):
+            return f"expected string, got &value.valueUnstructured{{Value:{_go(value)}}}"
+    elif kind in ("integer", "number"):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"expected numeric (int or float), got {_go_type(value)}"
+    elif kind == "boolean":
+        if not isinstance(value, bool):
+            return f"expected boolean, got &{{{_go(value)}}}"
+    elif isinstance(value, dict | list):
+        return f"expected any scalar, got &{{{_go(value)}}}"
+    return ""
+
+
+def _go_type(value: Any) -> str:
+    names = ((bool, "bool"), (str, "string"), (list, "[]interface {}"))
+    return next(
+        (name for kind, name in names if isinstance(value, kind)), "map[string]interface {}"
+    )
+
+
+def _go(value: Any) -> str:
+    """Print a value as Go's ``%v`` does."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "map[{}]".format(" ".join(f"{k}:{_go(v)}" for k, v in sorted(value.items())))
+    if isinstance(value, list):
+        return "[{}]".format(" ".join(map(_go, value)))
+    return "<nil>" if value is None else str(value)
