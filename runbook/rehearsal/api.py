@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from runbook.rehearsal.bodies import Bodies, options
+from runbook.rehearsal.bodies import Bodies, Options, options
 from runbook.rehearsal.discovery import Discovery
 from runbook.rehearsal.identities import Identities
 from runbook.rehearsal.reads import Reads
@@ -121,7 +121,8 @@ class Api:
         resource = self.registry.find(wanted.group, wanted.version, wanted.resource)
         if resource is None:
             raise no_such_resource()
-        call = Call(request, resource, wanted, options(request))
+        reading = wanted.verb in ('get','list','watch')
+        call = Call(request, resource, wanted, Options('') if reading else options(request))
         if wanted.subresource not in ("", "status"):
             raise no_such_resource()
         match wanted.verb:

@@ -13,7 +13,7 @@ from typing import Any
 from runbook.rehearsal.requests import stamp
 from runbook.rehearsal.resources import Resource
 
-__all__ = ["Deletion", "carry_over", "generated_name", "new", "same", "start_deletion"]
+__all__ = ["Deletion", "carry_over", "generated_name", "named", "new", "same", "start_deletion"]
 
 Object = dict[str, Any]
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -24,6 +24,7 @@ _SERVER_FIELDS = (
     "deletionGracePeriodSeconds",
     "generation",
 )
+_NOT_BY_STATUS = ("labels", "ownerReferences")
 #: Kinds whose status survives creation, as their strategies leave it alone.
 _KEEPS_STATUS = {("", "nodes"), ("apiregistration.k8s.io", "apiservices")}
 #: Status a new object starts with.
@@ -58,10 +59,10 @@ def generated_name(base: str) -> str:
     return base[:58] + "".join(random.choices(_SUFFIX_ALPHABET, k=5))  # noqa: S311
 
 
-def new(resource: Resource, obj: Object, namespace: str) -> Object:
-    """Give an object as it is about to be created: identity set, foreign server fields dropped."""
+def named(resource: Resource, obj: Object, namespace: str) -> Object:
+    """Give an object its place: namespace and, where asked for, a generated name."""
     metadata = dict(obj.get("metadata") or {})
-    for name in (*_SERVER_FIELDS, "resourceVersion", "selfLink", "managedFields"):
+    for name in (*_SERVER_FIELDS, "resourceVersion", "selfLink"):
         metadata.pop(name, None)
     if resource.namespaced:
         metadata["namespace"] = namespace
@@ -69,8 +70,12 @@ def new(resource: Resource, obj: Object, namespace: str) -> Object:
         metadata.pop("namespace", None)
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = generated_name(metadata["generateName"])
-    metadata["uid"] = str(uuid.uuid4())
-    metadata["creationTimestamp"] = stamp()
+    return {**obj, "metadata": metadata}
+
+
+def new(resource: Resource, obj: Object) -> Object:
+    """Give an object as it is about to be created: identity and first status set."""
+    metadata = {**obj["metadata"], "uid": str(uuid.uuid4()), "creationTimestamp": stamp()}
     if resource.generation:
         metadata["generation"] = 1
     found = {**obj, "metadata": metadata}
@@ -113,14 +118,13 @@ def _only_status(resource: Resource, old: Object, obj: Object) -> Object:
     if "status" in obj:
         found["status"] = obj["status"]
     if resource.crd is None:
-        kept = {k: old["metadata"][k] for k in ("ownerReferences",) if k in old["metadata"]}
-        dropped = {k: v for k, v in obj["metadata"].items() if k != "ownerReferences"}
-        found["metadata"] = {**dropped, **kept}
+        kept = {k: old["metadata"][k] for k in _NOT_BY_STATUS if k in old["metadata"]}
+        taken = {k: v for k, v in obj["metadata"].items() if k not in _NOT_BY_STATUS}
+        found["metadata"] = taken | kept
     else:
-        managed = obj["metadata"].get("managedFields")
-        found["metadata"] = {**old["metadata"], "managedFields": managed}
-        if managed is None:
-            del found["metadata"]["managedFields"]
+        found["metadata"] = dict(old["metadata"])
+        if managed := obj["metadata"].get("managedFields"):
+            found["metadata"]["managedFields"] = managed
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from runbook.rehearsal import lifecycle, reads
 from runbook.rehearsal.bodies import Bodies, Options
 from runbook.rehearsal.lifecycle import Deletion
-from runbook.rehearsal.requests import Request, Response, Target, stamp
+from runbook.rehearsal.requests import Request, Response, Target
 from runbook.rehearsal.resources import Resource
 from runbook.rehearsal.statuses import (
     already_exists,
@@ -36,6 +36,11 @@ class Call:
     target: Target
     options: Options
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Give namespace and name of the object the request is about."""
+        return self.namespace, self.target.name
 
     @property
     def namespace(self) -> str:
@@ -83,23 +88,22 @@ class Writes:
         stored = await self.insert(call, obj)
         return self._answer(call, stored, 201)
 
-    async def insert(
-        self, call: Call, obj: Object, track: Callable[[Object], Object] | None = None
-    ) -> Object:
+    async def insert(self, call: Call, obj: Object, *, tracked: bool = False) -> Object:
         """Store a decoded object as a new one.
 
         Args:
             call: The request it came with.
             obj: The object.
-            track: Writes the managed fields; by default those of a create request.
+            tracked: Whether it has its managed fields already.
         """
         resource = call.resource
         await self._admission.mutate(call, "NAMESPACE", obj, None)
-        obj = lifecycle.new(resource, obj, call.namespace)
-        obj = self._bodies.complete(resource, obj)
+        obj = self._bodies.complete(resource, lifecycle.named(resource, obj, call.namespace))
+        if not tracked:
+            obj = self._track(call, None, obj)
+        obj = lifecycle.new(resource, obj)
         obj = await self._admission.mutate(call, "CREATE", obj, None)
         self._refuse_invalid(resource, obj, None)
-        obj = track(obj) if track else self._track(call, None, obj)
         await self._admission.validate(call, "CREATE", obj, None)
         metadata = obj["metadata"]
         if self._store.get(resource.key, call.namespace, metadata["name"]) is not None:
@@ -135,7 +139,7 @@ class Writes:
         def change(old: Object) -> Object:
             shown = reads.present(call.resource, old)
             patched = self._bodies.patch(call.resource, shown, call.request)
-            obj, warnings = self._bodies.checked(call.resource, patched, call.options)
+            obj, warnings = self._bodies.patched(call.resource, patched, call.options)
             call.warnings += [w for w in warnings if w not in call.warnings]
             self._check_name(call, obj)
             return obj
@@ -143,7 +147,7 @@ class Writes:
         return self._answer(call, await self.modify(call, change))
 
     async def _apply(self, call: Call) -> Response:
-        applied = self._bodies.applied(call.resource, call.request, call.options)
+        applied = self._bodies.applied(call.resource, call.request)
         self._check_namespace(call, applied)
         self._check_name(call, applied)
         existing = self._store.get(call.resource.key, call.namespace, call.target.name)
@@ -158,20 +162,14 @@ class Writes:
                 reads.present(call.resource, old),
                 applied,
                 call.options,
-                now=stamp(),
-                subresource=call.target.subresource,
+                call.target.subresource,
             )
 
         return self._answer(call, await self.modify(call, change, tracked=True))
 
     async def _apply_new(self, call: Call, applied: Object) -> Object:
-        merged = self._bodies.apply(call.resource, None, applied, call.options, now=stamp())
-        managed = merged["metadata"].get("managedFields")
-
-        def keep(obj: Object) -> Object:
-            return {**obj, "metadata": {**obj["metadata"], "managedFields": managed}}
-
-        return await self.insert(call, merged, keep if managed else None)
+        merged = self._bodies.apply(call.resource, None, applied, call.options)
+        return await self.insert(call, merged, tracked=True)
 
     async def modify(
         self, call: Call, change: Callable[[Object], Object], *, tracked: bool = False
@@ -207,12 +205,13 @@ class Writes:
 
     async def _admitted(self, call: Call, old: Object, wanted: Object, tracked: bool) -> Object:
         resource, subresource = call.resource, call.target.subresource
-        obj = lifecycle.carry_over(resource, subresource, old, wanted)
-        obj = self._bodies.complete(resource, obj)
+        shown = reads.present(resource, old)
+        obj = self._bodies.complete(resource, wanted)
+        if not tracked:
+            obj = self._track(call, shown, obj)
+        obj = lifecycle.carry_over(resource, subresource, shown, obj)
         obj = await self._admission.mutate(call, "UPDATE", obj, old)
         self._refuse_invalid(resource, obj, old)
-        if not tracked:
-            obj = self._track(call, old, obj)
         await self._admission.validate(call, "UPDATE", obj, old)
         return obj
 
@@ -360,9 +359,8 @@ class Writes:
             call.resource,
             before,
             after,
-            manager=call.options.manager,
-            now=stamp(),
-            subresource=call.target.subresource,
+            call.options,
+            call.target.subresource,
         )
 
     def _answer(self, call: Call, obj: Object, status: int = 200) -> Response:
