@@ -18,7 +18,7 @@ from typing import Any
 
 from runbook import cells, checks, releases, show
 from runbook.applied import Applied, WaitTable, carry_out, workloads
-from runbook.checks import Check, Outcome, Verdicts
+from runbook.checks import Check, Outcome
 from runbook.cluster import Cluster, Object, connect
 from runbook.errors import PlanError, UsageError
 from runbook.helm import Helm, open_helm
@@ -34,6 +34,8 @@ __all__ = ["Step", "open_step"]
 
 class Step:
     """One notebook at work on one cluster. Also the context of its checks.
+
+    What a method shows it does not return: JupyterLab would show a cell's last value once more.
 
     Args:
         notebook: Which notebook.
@@ -82,14 +84,14 @@ class Step:
         """``REHEARSAL`` when the cluster is one, else empty."""
         return show.REHEARSAL if self.cluster.rehearsal else ""
 
-    def look(self, *wanted: Check, title: str = "Preconditions") -> Verdicts:
+    def look(self, *wanted: Check, title: str = "Preconditions") -> None:
         """Check what must hold before anything is changed; shows the table.
 
         Raises:
             CheckError: Something failed; the whole table has been shown.
         """
         with self._part(title):
-            return self._checked(wanted, title)
+            self._checked(wanted, title)
 
     def plan(self, *wanted: Mapping[str, Any] | Release) -> Plan:
         """Work out what would change, and show it. Changes nothing.
@@ -147,7 +149,7 @@ class Step:
             waited = self.cluster.wait_ready(objects, timeout or float(self.params.timeout))
             self._display(WaitTable(waited, "", self.badge))
 
-    def verify(self, *wanted: Check, title: str = "Verification") -> Verdicts:
+    def verify(self, *wanted: Check, title: str = "Verification") -> None:
         """Check that the step reached its goal; shows the table. Skipped in the mode ``plan``.
 
         Raises:
@@ -159,10 +161,10 @@ class Step:
                 skipped = checks.skip(wanted, because=because, title=title, badge=self.badge)
                 self._outcomes.extend(skipped.outcomes)
                 self._display(skipped)
-                return skipped
-            return self._checked(wanted, title)
+            else:
+                self._checked(wanted, title)
 
-    def finish(self) -> Result:
+    def finish(self) -> None:
         """Show the result: verdicts, what changed, timings, undo, and where to go on."""
         made = Result(
             notebook=self._about,
@@ -185,9 +187,8 @@ class Step:
             badge=self.badge,
         )
         self._display(made)
-        return made
 
-    def _checked(self, wanted: Sequence[Check], title: str) -> Verdicts:
+    def _checked(self, wanted: Sequence[Check], title: str) -> None:
         verdicts = checks.run(
             wanted,
             self,
@@ -198,7 +199,6 @@ class Step:
         self._outcomes.extend(verdicts.outcomes)
         self._display(verdicts)
         verdicts.require()
-        return verdicts
 
     def _make(self, wanted: Sequence[Mapping[str, Any] | Release]) -> Plan:
         found = [item for item in wanted if isinstance(item, Release)]
