@@ -204,10 +204,12 @@ def lifetime(certificate: Certificate) -> timedelta:
 def span(length: timedelta) -> str:
     """Write a span of time in the unit that suits it.
 
-    >>> span(timedelta(hours=23)), span(timedelta(days=89))
-    ('23 h', '89 days')
+    >>> span(timedelta(seconds=20)), span(timedelta(hours=23)), span(timedelta(days=89))
+    ('20 s', '23 h', '89 days')
     """
     hours = length.total_seconds() / 3600
+    if abs(length) < timedelta(minutes=2):
+        return f"{length.total_seconds():.0f} s"
     if abs(hours) < 1:
         return f"{length.total_seconds() / 60:.0f} min"
     return f"{hours:.0f} h" if abs(hours) < 72 else f"{length.days} days"

@@ -124,6 +124,7 @@ class Line:
         cluster_networks: Default of ``clusterNetworks``, comma separated.
         injector_skips: Namespaces the injector's webhook never sees.
         run_as_root: Whether ``linkerd-init`` runs as root by default.
+        iptables_mode: Default of ``proxyInit.iptablesMode``.
         native_sidecar: Whether the proxy is a native sidecar by default.
         gateway_api: Who brings the Gateway API CRDs: nobody needs them, Linkerd bundles them,
             or the cluster's owner installs them.
@@ -149,6 +150,7 @@ class Line:
     trust_roots: str = "linkerd-identity-trust-roots"
     injector_skips: tuple[str, ...] = ("kube-system", "cert-manager")
     run_as_root: bool = False
+    iptables_mode: Literal["legacy", "nft"] = "legacy"
     native_sidecar: bool = False
     gateway_api: Literal["unused", "bundled", "external"] = "external"
     gateway_range: tuple[str, str] = ("", "")
@@ -272,6 +274,7 @@ LINES: tuple[Line, ...] = (
         kube_max=(1, 35),
         crds=_CRDS_216,
         cluster_networks=f"{_NETWORKS},fd00::/8",
+        iptables_mode="nft",
         gateway_range=("1.1.1", "1.2.1"),
         gateway_value="installGatewayAPI",
         admin_ports=_ADMIN_NAMES,
@@ -286,6 +289,7 @@ LINES: tuple[Line, ...] = (
         kube_max=(1, 35),
         crds=_CRDS_216,
         cluster_networks=f"{_NETWORKS},fd00::/8",
+        iptables_mode="nft",
         native_sidecar=True,
         gateway_range=("1.2.1", "1.5.1"),
         gateway_value="installGatewayAPI",
