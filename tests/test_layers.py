@@ -13,9 +13,10 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "yaml12", "notebooks"}),
     frozenset({"params", "releases", "secrets", "show"}),
     frozenset({"cluster", "kubeconfig", "transport", "readiness", "symptoms", "wait"}),
-    frozenset({"plan", "checks", "manifests", "certs", "proofs", "helm"}),
+    frozenset({"plan", "changes", "diff", "checks", "manifests", "certs", "proofs"})
+    | frozenset({"helm", "helm_cli", "helm_sdk", "helm_errors", "chart_store", "holder"}),
     frozenset({"linkerd"}),
-    frozenset({"step"}),
+    frozenset({"step", "cells", "applied", "result"}),
     frozenset({"runner", "record", "page", "lab", "doctor"}),
     frozenset({"cli"}),
 )

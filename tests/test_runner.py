@@ -1,0 +1,256 @@
+"""The batch runner, on small notebooks of the test's own and without a cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook import runner
+from runbook.errors import GuardError, UsageError
+from runbook.notebooks import NOTEBOOKS
+from runbook.params import Params
+from runbook.record import Record, StepRecord
+from runbook.runner import Runner, find, select
+
+UID = "0b4b7e5c-1111-2222-3333-444455556666"
+
+
+class FakeCluster:
+    """As much of a cluster as the runner itself looks at."""
+
+    name, uid, version, rehearsal = "fake", UID, "1.35.0+k3s1", True
+
+
+class Told:
+    """Progress, remembered."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, str]] = []
+        self.on_start: Callable[[], None] = lambda: None
+
+    def started(self, step: StepRecord) -> None:
+        self.lines.append(("started", step.notebook, step.status))
+        self.on_start()
+
+    def ended(self, step: StepRecord) -> None:
+        self.lines.append(("ended", step.notebook, step.status))
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told
+) -> Callable[..., tuple[Record, Path]]:
+    """Give a function that runs code cells, one text a notebook, as the first notebooks."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    monkeypatch.setattr(runner, "source", lambda book: folder / f"{book.name}.ipynb")
+    monkeypatch.setattr("runbook.cluster.connect", lambda params: FakeCluster())
+
+    def go(*texts: str, **given: Any) -> Record:
+        books = NOTEBOOKS[: len(texts)]
+        for book, text in zip(books, texts, strict=True):
+            (folder / f"{book.name}.ipynb").write_text(json.dumps(notebook(text)))
+        batch = Runner(
+            params=Params.parse(given),
+            given=given,
+            notebooks=books,
+            output=tmp_path / "outputs",
+            progress=told,
+        )
+        return batch.run()
+
+    return go
+
+
+def notebook(text: str) -> dict[str, Any]:
+    def code(name: str, source: str, *tags: str) -> dict[str, Any]:
+        return {
+            "cell_type": "code",
+            "id": name,
+            "metadata": {"tags": list(tags)},
+            "execution_count": None,
+            "outputs": [],
+            "source": source,
+        }
+
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    cells = [code("x-parameters", 'mode: str = "apply"', "parameters"), code("x-do", text)]
+    return {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
+
+
+def executed(record: Record, number: int) -> str:
+    return (record.directory / f"{NOTEBOOKS[number].name}.ipynb").read_text()
+
+
+def raising(name: str) -> str:
+    return f'from runbook.errors import {name}\nraise {name}("it did not work", fix="mend it")'
+
+
+def test_runs_in_order_and_keeps_a_record(run: Callable[..., Record], told: Told) -> None:
+    record = run("1 + 1", "print(mode)", mode="plan")
+    assert (record.status, record.exit_status) == ("ok", 0)
+    assert [line[:2] for line in told.lines] == [
+        (what, book.name) for book in NOTEBOOKS[:2] for what in ("started", "ended")
+    ]
+    result = json.loads((record.directory / "result.json").read_text())
+    assert [step["status"] for step in result["steps"]] == ["ok", "ok"]
+    assert all(step["seconds"] > 0 for step in result["steps"])
+    assert '"plan\\n"' in executed(record, 1), "the parameter reached the kernel"
+
+
+def test_injects_what_was_given_and_the_guarded_uid(run: Callable[..., Record]) -> None:
+    record = run(
+        "print(sorted(set(dir()) & {'mode', 'timeout', 'line', 'cluster_uid'}))", timeout=5
+    )
+    text = executed(record, 0)
+    assert "['cluster_uid', 'mode', 'timeout']" in text
+    assert f'cluster_uid = \\"{UID}\\"' in text
+
+
+def test_sources_are_only_read(run: Callable[..., Record], tmp_path: Path) -> None:
+    run("print('hello')")
+    source = tmp_path / "notebooks" / f"{NOTEBOOKS[0].name}.ipynb"
+    assert json.loads(source.read_text()) == notebook("print('hello')")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [
+        ("CheckError", "check-failed", 1),
+        ("LineError", "failed", 2),
+        ("WaitError", "failed", 3),
+        ("UnreachableError", "failed", 4),
+    ],
+)
+def test_stops_at_the_first_failure(
+    run: Callable[..., Record], told: Told, name: str, status: str, code: int
+) -> None:
+    record = run("1", raising(name), "2")
+    assert (record.status, record.exit_status) == (status, code)
+    assert [step.status for step in record.steps] == ["ok", status, "not-run"]
+    assert record.steps[1].error == {
+        **dict.fromkeys(("why", "see"), ""),
+        **{"name": name, "what": "it did not work", "fix": "mend it"},
+    }
+    assert told.lines[-1] == ("ended", NOTEBOOKS[2].name, "not-run")
+    assert not (record.directory / f"{NOTEBOOKS[2].name}.ipynb").exists()
+
+
+def test_foreign_exception_is_a_failed_step(run: Callable[..., Record]) -> None:
+    record = run("1 / 0")
+    assert (record.status, record.exit_status) == ("failed", 3)
+    assert record.steps[0].error["what"] == "division by zero"
+    assert str(Path(runner.__file__).parent.parent) not in executed(record, 0)
+
+
+def test_dead_kernel_is_infrastructure(run: Callable[..., Record]) -> None:
+    record = run("import os, sys\nos.write(2, b'last words\\n')\nos._exit(9)", "1")
+    assert (record.status, record.exit_status) == ("failed", 4)
+    assert "kernel of 00-preflight ended" in record.steps[0].error["what"]
+    assert [step.status for step in record.steps] == ["failed", "not-run"]
+
+
+def test_interrupt_is_recorded(run: Callable[..., Record], told: Told, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+
+    def interrupt_when_begun() -> None:
+        while not begun.exists():
+            if done.wait(0.02):
+                return
+        os.kill(os.getpid(), signal.SIGINT)
+
+    done = threading.Event()
+    watcher = threading.Thread(target=interrupt_when_begun)
+    told.on_start = watcher.start
+    text = f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(60)"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        record = run(text, "1")
+    finally:
+        done.set()
+        watcher.join()
+        signal.signal(signal.SIGINT, before)
+    assert (record.status, record.exit_status) == ("interrupted", 130)
+    assert [step.status for step in record.steps] == ["interrupted", "not-run"]
+    result = json.loads((record.directory / "result.json").read_text())
+    assert (result["status"], result["exit_status"]) == ("interrupted", 130)
+    assert executed(record, 0)
+
+
+def test_guard_comes_before_any_kernel(
+    run: Callable[..., Record], told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(params: Params) -> None:
+        raise GuardError("another cluster answers")
+
+    monkeypatch.setattr("runbook.cluster.connect", refuse)
+    with pytest.raises(GuardError):
+        run("1")
+    assert told.lines == []
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_secret_references_never_reach_the_record(
+    run: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNBOOK_TEST_SECRET", "correct-horse-battery")
+    text = "import os\nprint(os.environ['RUNBOOK_TEST_SECRET'])"
+    record = run(text, values={"secretish": "env:RUNBOOK_TEST_SECRET"})
+    for file in record.directory.iterdir():
+        assert "correct-horse-battery" not in file.read_text(), file.name
+    assert "env:RUNBOOK_TEST_SECRET" in (record.directory / "result.json").read_text()
+
+
+def test_users_kernel_and_start_up_files_are_left_out(
+    run: Callable[..., Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = tmp_path / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    spec = {"argv": ["/bin/false"], "display_name": "x", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00.py").write_text("surprise = 1")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    record = run("print('surprise' in globals())")
+    assert record.status == "ok"
+    assert "False" in executed(record, 0)
+    assert os.environ["IPYTHONDIR"] == str(tmp_path / "ipython")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "numbers"),
+    [
+        ({}, ["00", "10", "11", "12", "13", "14", "15", "16"]),
+        ({"first": "13"}, ["13", "14", "15", "16"]),
+        ({"last": "10-cert-manager-ca"}, ["00", "10"]),
+        ({"only": ["16", "00"]}, ["00", "16"]),
+        ({"first": "12", "only": ["11", "12"]}, ["12"]),
+    ],
+)
+def test_select(arguments: dict[str, Any], numbers: list[str]) -> None:
+    assert [book.name[:2] for book in select(**arguments)] == numbers
+
+
+def test_select_refuses_nothing() -> None:
+    with pytest.raises(UsageError, match="no notebook is left"):
+        select(first="16", last="00")
+
+
+def test_find_suggests() -> None:
+    with pytest.raises(UsageError) as caught:
+        find("control-plain")
+    assert "did you mean 15-control-plane?" in caught.value.fix
