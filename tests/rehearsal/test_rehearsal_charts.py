@@ -7,13 +7,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import helm_python as helm
 import pytest
 import yaml
 from cryptography import x509
 
 from runbook.rehearsal import charts
-
-helm = pytest.importorskip("helm_python")
 
 ANCHORS = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 VALUES: dict[str, Any] = {
