@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runbook.rehearsal import crd as definitions
-from runbook.rehearsal import defaults, merge, parsing, schema
+from runbook.rehearsal import defaults, merge, parsing, rules, schema
 from runbook.rehearsal.apply import (
     ApplyConflict,
     ApplyRefused,
@@ -20,11 +20,6 @@ from runbook.rehearsal.requests import Request, stamp
 from runbook.rehearsal.resources import Resource, minor
 from runbook.rehearsal.schema import Cause, Type
 from runbook.rehearsal.statuses import Refusal, bad_request, invalid, unsupported_media
-
-try:
-    from runbook.rehearsal import rules
-except ImportError:
-    rules = None
 
 __all__ = ["Bodies", "Options", "options"]
 
@@ -253,10 +248,7 @@ class Bodies:
 
     def causes(self, resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
         """Find what is wrong with the values of an object."""
-        if resource.key == ("apiextensions.k8s.io", "customresourcedefinitions"):
-            found = definitions.causes(obj, old)
-        else:
-            found = list(rules.causes(resource.plural, obj, old)) if rules else []
+        found = rules.causes(resource.qualified, obj, old)
         kind = self.type_of(resource)
         if kind is None or (resource.crd is None and found):
             return found

@@ -56,11 +56,16 @@ def _misfit(shape: Shape, value: Any, struct: str, path: str) -> str | None:
         return f"json: cannot unmarshal {_json_name(shape, value)} into {where} of type {shape.go}"
     if shape.kind == "bytes":
         return base64_error(value)
+    return _misfit_below(shape, value, struct, path)
+
+
+def _misfit_below(shape: Shape, value: Any, struct: str, path: str) -> str | None:
     if shape.kind == "object":
         return _misfit_in_object(shape, value, struct, path)
-    if shape.kind == "list" and shape.items is not None:
-        return _first(_misfit(shape.items, item, struct, path) for item in value)
-    return None
+    items = shape.items
+    if items is None:
+        return None
+    return _first(_misfit(items, item, struct, path) for item in value)
 
 
 def _misfit_in_object(shape: Shape, value: Any, struct: str, path: str) -> str | None:

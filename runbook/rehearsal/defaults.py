@@ -86,7 +86,8 @@ def _requests_from_limits(container: Object) -> None:
     resources = container.get("resources") or {}
     limits = resources.get("limits")
     if limits:
-        container["resources"] = {**resources, "requests": {**limits, **resources.get("requests", {})}}  # fmt: skip  # noqa: E501
+        requests = {**limits, **(resources.get("requests") or {})}
+        container["resources"] = {**resources, "requests": requests}
 
 
 def _container(container: Object) -> None:
@@ -131,9 +132,9 @@ def _pull_policy(image: str) -> str:
 
 
 def _volume(volume: Object) -> None:
-    for source in ("secret", "configMap", "downwardAPI", "projected"):
-        if isinstance(volume.get(source), dict):
-            _put(volume[source], defaultMode=0o644)
+    for kind in ("secret", "configMap", "downwardAPI", "projected"):
+        if isinstance(volume.get(kind), dict):
+            _put(volume[kind], defaultMode=0o644)
     for source in _each((volume.get("projected") or {}).get("sources")):
         token = source.get("serviceAccountToken")
         if isinstance(token, dict):

@@ -123,29 +123,34 @@ def _object(shape: Shape, current: Any, patch: Mapping[str, Any]) -> Any:
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):
-        raise PatchFailed(f"invalid patch type: {directive} map[]", code=500, reason="")
+        raise PatchFailed(f"Unknown patch directive: {directive}", code=500, reason="")
     result = dict(current) if isinstance(current, Mapping) else {}
     if _RETAIN in patch:
         _retain(result, patch)
     for key, value in patch.items():
-        if key in (_DIRECTIVE, _RETAIN) or key.startswith(_ORDER):
-            continue
         if key.startswith(_DELETE):
-            name = key[len(_DELETE) :]
-            if isinstance(result.get(name), list):
-                result[name] = [item for item in result[name] if item not in value]
-            continue
-        child = shape.child(key) or ANY
-        if value is None:
-            result.pop(key, None)
-        elif isinstance(value, list):
-            result[key] = _list(child, result.get(key), value, patch.get(f"{_ORDER}{key}"))
-        elif isinstance(value, Mapping):
-            result[key] = _field(child, result.get(key), value)
-        else:
-            result[key] = value
+            _delete_items(result, key[len(_DELETE) :], value)
+        elif key not in (_DIRECTIVE, _RETAIN) and not key.startswith(_ORDER):
+            _merge_field(shape, result, key, value, patch.get(f"{_ORDER}{key}"))
     _order_only(shape, result, patch)
     return result
+
+
+def _delete_items(result: Object, name: str, values: Any) -> None:
+    if isinstance(result.get(name), list):
+        result[name] = [item for item in result[name] if item not in (values or ())]
+
+
+def _merge_field(shape: Shape, result: Object, key: str, value: Any, order: Any) -> None:
+    child = shape.child(key) or ANY
+    if value is None:
+        result.pop(key, None)
+    elif isinstance(value, list):
+        result[key] = _list(child, result.get(key), value, order)
+    elif isinstance(value, Mapping):
+        result[key] = _field(child, result.get(key), value)
+    else:
+        result[key] = value
 
 
 def _field(shape: Shape, current: Any, patch: Mapping[str, Any]) -> Any:

@@ -185,8 +185,10 @@ _JSON_TYPES: dict[str, Callable[[Any], bool]] = {
     "list": lambda value: isinstance(value, list),
     "string": lambda value: isinstance(value, str),
     "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool)
-    or (isinstance(value, float) and value.is_integer()),
+    "integer": lambda value: (
+        (isinstance(value, int) and not isinstance(value, bool))
+        or (isinstance(value, float) and value.is_integer())
+    ),
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
     "int-or-string": lambda value: isinstance(value, int | str) and not isinstance(value, bool),
     "any": lambda value: True,
@@ -335,15 +337,20 @@ def _free(schema: Mapping[str, Any], value: Any, path: str) -> Iterator[Cause]:
             return
     yield from _constraints(schema, value, path)
     if isinstance(value, Mapping):
-        yield from (required(_join(path, key)) for key in schema.get("required", ()) if key not in value)  # fmt: skip
-        for key, child in (schema.get("properties") or {}).items():
-            if key in value:
-                yield from _free(child, value[key], _join(path, key))
-        values = schema.get("additionalProperties")
-        if isinstance(values, Mapping):
-            for key, item in value.items():
-                if key not in (schema.get("properties") or {}):
-                    yield from _free(values, item, _join(path, key))
+        yield from _free_object(schema, value, path)
     elif isinstance(value, list) and isinstance(schema.get("items"), Mapping):
         for index, item in enumerate(value):
             yield from _free(schema["items"], item, f"{path}[{index}]")
+
+
+def _free_object(schema: Mapping[str, Any], value: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    for key in schema.get("required", ()):
+        if key not in value:
+            yield required(_join(path, key))
+    fields = schema.get("properties") or {}
+    values = schema.get("additionalProperties")
+    for key, item in value.items():
+        if key in fields:
+            yield from _free(fields[key], item, _join(path, key))
+        elif isinstance(values, Mapping):
+            yield from _free(values, item, _join(path, key))
