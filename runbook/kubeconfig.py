@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from runbook.errors import RehearsalError, UsageError
 
 if TYPE_CHECKING:
@@ -84,22 +86,16 @@ def open_access(cluster: str, kubeconfig: str) -> Access:
     from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415
     from kubernetes.config import ConfigException, kube_config  # noqa: PLC0415
 
-    loaders: Any = kube_config  # it has no types
+    load: Any = kube_config.load_kube_config  # it has no types
     files = locate(cluster, kubeconfig)
+    configuration = Configuration()
     try:
-        merged = loaders.KubeConfigMerger(files).config
-        entries = _entries(merged.value, cluster, files)
-        configuration = Configuration()
-        loader = loaders.KubeConfigLoader(config_dict=merged, active_context=cluster)
-        loader.load_and_set(configuration)
-    except UsageError:
-        raise
-    except Exception as error:  # ConfigException, YAML errors, missing files of certificates
-        known = isinstance(error, ConfigException | OSError | ValueError)
-        detail = f": {error}" if known else ""
+        entries = _entries(files, cluster)
+        load(files, cluster, configuration, persist_config=False)
+    except (ConfigException, OSError, ValueError, TypeError, LookupError, yaml.YAMLError) as error:
         raise UsageError(
             f"cannot read the kubeconfig {files}",
-            why=f"{type(error).__name__}{detail}",
+            why=f"{type(error).__name__}: {error}",
             fix=f"check that `kubectl --kubeconfig {files} --context {cluster} version` works",
         ) from None
     configuration.retries = False
@@ -128,13 +124,19 @@ def _of_rehearsal() -> str:
     return str(path)
 
 
-def _entries(config: Any, context: str, files: str) -> dict[str, dict[str, Any]]:
-    """Find a context's cluster and user entries.
+def _entries(files: str, context: str) -> dict[str, dict[str, Any]]:
+    """Find a context's cluster and user entries; the first file that has a name wins.
 
     Raises:
         UsageError: There is no such context; the message lists those there are.
     """
-    contexts = _named(config, "contexts", "context")
+    found: dict[str, dict[str, dict[str, Any]]] = {"cluster": {}, "user": {}, "context": {}}
+    for path in files.split(os.pathsep):
+        config = yaml.safe_load(Path(path).read_text("utf-8")) or {}
+        for kind, entries in found.items():
+            for item in config.get(f"{kind}s") or []:
+                entries.setdefault(str(item["name"]), item.get(kind) or {})
+    contexts = found["context"]
     if context not in contexts:
         near = difflib.get_close_matches(context, contexts, n=1)
         known = ", ".join(sorted(contexts)) or "none"
@@ -145,19 +147,9 @@ def _entries(config: Any, context: str, files: str) -> dict[str, dict[str, Any]]
         )
     entry = contexts[context]
     return {
-        "cluster": _named(config, "clusters", "cluster").get(entry.get("cluster", ""), {}),
-        "user": _named(config, "users", "user").get(entry.get("user", ""), {}),
+        "cluster": found["cluster"].get(entry.get("cluster", ""), {}),
+        "user": found["user"].get(entry.get("user", ""), {}),
     }
-
-
-def _named(config: Any, plural: str, singular: str) -> dict[str, dict[str, Any]]:
-    return {item["name"]: _plain(item.get(singular) or {}) for item in config.get(plural) or []}
-
-
-def _plain(node: Any) -> dict[str, Any]:
-    """Unwrap the loader's ConfigNode, which tells where a value came from."""
-    value = getattr(node, "value", node)
-    return value if isinstance(value, dict) else {}
 
 
 def _extension(cluster: dict[str, Any]) -> dict[str, Any] | None:
