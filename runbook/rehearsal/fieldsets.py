@@ -367,12 +367,19 @@ def without(shape: Shape, value: Any, fields: Fields) -> Any:
             below = fields.children.get(element)
             result[key] = item if below is None else without(shape.child(key) or ANY, item, below)
         return result
-    if isinstance(value, list):
-        kept = []
-        for key, item in items_by_key(shape, value).items():
-            if key in fields.members:
-                continue
-            below = fields.children.get(key)
-            kept.append(item if below is None else without(shape.items or ANY, item, below))
-        return kept
-    return value
+    return _without_items(shape, value, fields) if isinstance(value, list) else value
+
+
+def _without_items(shape: Shape, items: list[Any], fields: Fields) -> list[Any]:
+    kept = []
+    for item in items:
+        try:
+            key = item_key(shape, item)
+        except ValueError:
+            kept.append(item)  # an item without key cannot be owned
+            continue
+        if key in fields.members:
+            continue
+        below = fields.children.get(key)
+        kept.append(item if below is None else without(shape.items or ANY, item, below))
+    return kept

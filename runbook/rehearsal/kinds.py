@@ -16,22 +16,19 @@ from runbook.rehearsal.validation import (
     duplicate,
     forbidden,
     invalid,
-    not_supported,
     required,
 )
 
 __all__ = [
-    "binding",
+    "autoscaler",
     "config_map",
+    "disruption_budget",
     "ingress",
     "namespace",
     "node",
-    "role",
     "secret",
     "service",
-    "service_account",
     "volume_claim",
-    "webhooks",
 ]
 
 Object = Mapping[str, Any]
@@ -204,77 +201,10 @@ def _service_update(spec: Object, old: Object | None) -> Iterator[Cause]:
     before = (old or {}).get("spec") or {}
     address = before.get("clusterIP")
     external = "ExternalName" in (spec.get("type"), before.get("type"))
-    if old is not None and address and not external and spec.get("clusterIP") != address:
-        new = [spec["clusterIP"]] if spec.get("clusterIP") else []
-        yield invalid("spec.clusterIPs[0]", new, "may not change once set")
-
-
-def service_account(obj: Object, old: Object | None) -> Iterator[Cause]:
-    """Check a ServiceAccount: nothing beyond its metadata."""
-    del obj, old
-    return iter(())
-
-
-_VERBS_TEXT = "verbs must contain at least one value"
-
-
-def role(obj: Object, old: Object | None) -> Iterator[Cause]:
-    """Check the rules of a Role or ClusterRole."""
-    del old
-    namespaced = obj.get("kind") == "Role"
-    for index, rule in enumerate(obj.get("rules") or ()):
-        path = f"rules[{index}]"
-        if not rule.get("verbs"):
-            yield required(f"{path}.verbs", _VERBS_TEXT)
-        urls = rule.get("nonResourceURLs")
-        if urls:
-            if namespaced:
-                detail = "namespaced rules cannot apply to non-resource URLs"
-                yield invalid(f"{path}.nonResourceURLs", urls, detail)
-            if rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
-                detail = "rules cannot apply to both regular resources and non-resource URLs"
-                yield invalid(f"{path}.nonResourceURLs", urls, detail)
-            continue
-        if not rule.get("apiGroups"):
-            yield required(f"{path}.apiGroups", "resource rules must supply at least one api group")
-        if not rule.get("resources"):
-            yield required(f"{path}.resources", "resource rules must supply at least one resource")
-
-
-_RBAC = "rbac.authorization.k8s.io"
-
-
-def binding(obj: Object, old: Object | None) -> Iterator[Cause]:
-    """Check a RoleBinding or ClusterRoleBinding; its role never changes."""
-    reference = obj.get("roleRef") or {}
-    cluster = obj.get("kind") == "ClusterRoleBinding"
-    if reference.get("apiGroup") != _RBAC:
-        yield not_supported("roleRef.apiGroup", reference.get("apiGroup", ""), (_RBAC,))
-    kinds = ("ClusterRole",) if cluster else ("Role", "ClusterRole")
-    if reference.get("kind") not in kinds:
-        yield not_supported("roleRef.kind", reference.get("kind", ""), kinds)
-    if not reference.get("name"):
-        yield required("roleRef.name")
-    for index, subject in enumerate(obj.get("subjects") or ()):
-        yield from _subject(subject, f"subjects[{index}]")
-    if old is not None and reference != old.get("roleRef"):
-        yield invalid("roleRef", dict(reference), "cannot change roleRef")
-
-
-def _subject(subject: Object, path: str) -> Iterator[Cause]:
-    kind, group = subject.get("kind"), subject.get("apiGroup") or ""
-    if not subject.get("name"):
-        yield required(f"{path}.name")
-    if kind == "ServiceAccount":
-        if group:
-            yield not_supported(f"{path}.apiGroup", group, ("",))
-        if not subject.get("namespace"):
-            yield required(f"{path}.namespace")
-    elif kind in ("User", "Group"):
-        if group != _RBAC:
-            yield not_supported(f"{path}.apiGroup", group, (_RBAC,))
-    else:
-        yield not_supported(f"{path}.kind", kind or "", ("ServiceAccount", "User", "Group"))
+    wanted = spec.get("clusterIP")
+    # An update that leaves the address out keeps it.
+    if address and wanted and not external and wanted != address:
+        yield invalid("spec.clusterIPs[0]", [wanted], "may not change once set")
 
 
 _ACCESS = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
@@ -356,40 +286,32 @@ def node(obj: Object, old: Object | None) -> Iterator[Cause]:
         )
 
 
-_SIDE_EFFECTS = ("None", "NoneOnDryRun")
-
-
-def webhooks(obj: Object, old: Object | None) -> Iterator[Cause]:
-    """Check a MutatingWebhookConfiguration or ValidatingWebhookConfiguration."""
+def autoscaler(obj: Object, old: Object | None) -> Iterator[Cause]:
+    """Check a HorizontalPodAutoscaler."""
     del old
-    names: set[str] = set()
-    for index, hook in enumerate(obj.get("webhooks") or ()):
-        path = f"webhooks[{index}]"
-        name = hook.get("name") or ""
-        if name.count(".") < 2 or dns_subdomain(name):
-            detail = "should be a domain with at least three segments separated by dots"
-            yield invalid(f"{path}.name", name, detail)
-        if name in names:
-            yield duplicate(f"{path}.name", name)
-        names.add(name)
-        yield from _hook(hook, path)
+    spec = obj.get("spec") or {}
+    least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
+    if least is not None and least < 1:
+        yield invalid("spec.minReplicas", least, "must be greater than or equal to 1")
+    if most < 1:
+        yield invalid("spec.maxReplicas", most, "must be greater than 0")
+    elif least is not None and most < least:
+        yield invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
 
 
-def _hook(hook: Object, path: str) -> Iterator[Cause]:
-    if not hook.get("admissionReviewVersions"):
-        yield required(f"{path}.admissionReviewVersions", "must specify one of v1, v1beta1")
-    effects = hook.get("sideEffects")
-    if effects is None:
-        detail = "must specify one of None, NoneOnDryRun"
-        yield required(f"{path}.sideEffects", detail)
-    else:
-        yield from one_of(f"{path}.sideEffects", effects, _SIDE_EFFECTS)
-    yield from one_of(f"{path}.failurePolicy", hook.get("failurePolicy"), ("Fail", "Ignore"))
-    timeout = hook.get("timeoutSeconds")
-    if timeout is not None and not 1 <= timeout <= 30:
-        detail = "the timeout value must be between 1 and 30 seconds"
-        yield invalid(f"{path}.timeoutSeconds", timeout, detail)
-    client = hook.get("clientConfig") or {}
-    if (client.get("url") is None) == (client.get("service") is None):
-        detail = "exactly one of url or service is required"
-        yield required(f"{path}.clientConfig", detail)
+def disruption_budget(obj: Object, old: Object | None) -> Iterator[Cause]:
+    """Check a PodDisruptionBudget."""
+    del old
+    spec = obj.get("spec") or {}
+    least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
+    if least is not None and most is not None:
+        yield invalid("spec", dict(spec), "minAvailable and maxUnavailable cannot be both set")
+    for name, value in (("minAvailable", least), ("maxUnavailable", most)):
+        if isinstance(value, str) and not re.fullmatch(r"[0-9]+%", value):
+            detail = (
+                "a valid percent string must be a numeric string followed by an ending '%' (e.g. "
+                "'1%',  or '93%', regex used for validation is '[0-9]+%')"
+            )
+            yield invalid(f"spec.{name}", value, detail)
+        elif isinstance(value, int) and value < 0:
+            yield invalid(f"spec.{name}", value, "must be greater than or equal to 0")

@@ -152,7 +152,7 @@ def _check_name(resource: str, metadata: Object) -> Iterator[Cause]:
 
 def _check_unchanged(metadata: Object, before: Object) -> Iterator[Cause]:
     for key in ("name", "namespace", "uid", "creationTimestamp"):
-        if metadata.get(key) != before.get(key):
+        if key in metadata and metadata[key] != before.get(key):
             yield invalid(f"metadata.{key}", metadata.get(key), "field is immutable")
     if before.get("deletionTimestamp"):
         new = [f for f in metadata.get("finalizers") or () if f not in (before.get("finalizers") or ())]  # fmt: skip  # noqa: E501

@@ -11,19 +11,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from runbook.rehearsal import workloads
+from runbook.rehearsal.access import binding, role, webhooks
 from runbook.rehearsal.crd import causes as crd_causes
 from runbook.rehearsal.kinds import (
-    binding,
+    autoscaler,
     config_map,
+    disruption_budget,
     ingress,
     namespace,
     node,
-    role,
     secret,
     service,
-    service_account,
     volume_claim,
-    webhooks,
 )
 from runbook.rehearsal.metadata import check_metadata
 from runbook.rehearsal.pods import check_pod
@@ -63,18 +62,19 @@ _RULES: Mapping[str, Rule] = {
     "customresourcedefinitions.apiextensions.k8s.io": _definition,
     "daemonsets.apps": workloads.daemon_set,
     "deployments.apps": workloads.deployment,
+    "horizontalpodautoscalers.autoscaling": autoscaler,
     "ingresses.networking.k8s.io": ingress,
     "jobs.batch": workloads.job,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": webhooks,
     "namespaces": namespace,
     "nodes": node,
     "persistentvolumeclaims": volume_claim,
+    "poddisruptionbudgets.policy": disruption_budget,
     "pods": check_pod,
     "replicasets.apps": workloads.replica_set,
     "rolebindings.rbac.authorization.k8s.io": binding,
     "roles.rbac.authorization.k8s.io": role,
     "secrets": secret,
-    "serviceaccounts": service_account,
     "services": service,
     "statefulsets.apps": workloads.stateful_set,
     "validatingwebhookconfigurations.admissionregistration.k8s.io": webhooks,

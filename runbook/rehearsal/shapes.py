@@ -50,7 +50,8 @@ _SPECIAL = {
 }
 
 #: Optional fields that are plain structs in Go (no pointer), hence always there, as
-#: ``(owner, field)``. The published schemas do not tell them apart; an owner of "*" stands for every kind.
+#: ``(owner, field)``; an owner of "*" stands for every kind. The published schemas do not tell
+#: them apart.
 _PLAIN_STRUCTS = frozenset(
     {
         ("*", "metadata"),

@@ -2,7 +2,7 @@
 
 Custom resources are held to everything their structural schema says except
 ``x-kubernetes-validations``: CEL rules are not evaluated. Built-in objects are held to their
-required scalar fields; what else they must satisfy is in :mod:`runbook.rehearsal.rules`.
+required strings; what else they must satisfy is in :mod:`runbook.rehearsal.rules`.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _too_many(field: str, count: int, limit: int) -> Cause:
 
 
 def check_builtin(shape: Shape, value: Any, path: str = "") -> Iterator[Cause]:
-    """Yield a cause for every required scalar that is missing or empty."""
+    """Yield a cause for every required string that is missing or empty."""
     if shape.kind == "list":
         if shape.items is not None and shape.items.kind == "object" and isinstance(value, list):
             for index, item in enumerate(value):
@@ -102,8 +102,8 @@ def check_builtin(shape: Shape, value: Any, path: str = "") -> Iterator[Cause]:
     if shape.kind != "object" or not isinstance(value, Mapping):
         return
     for key in shape.required:
-        field = shape.fields[key]
-        if field.kind in ("string", "integer") and value.get(key) in (None, ""):
+        # Of headers and sysctls an empty value is as good as any.
+        if shape.fields[key].kind == "string" and key != "value" and not value.get(key):
             yield required(_join(path, key))
     for key, item in value.items():
         # The status is written by controllers; the real server hardly validates it.

@@ -47,7 +47,7 @@ def replica_set(obj: Object, old: Object | None) -> Iterator[Cause]:
 def daemon_set(obj: Object, old: Object | None) -> Iterator[Cause]:
     """Check a DaemonSet."""
     spec = obj.get("spec") or {}
-    yield from _selected(spec)
+    yield from _selected(spec, "daemonset")
     yield from _counts(spec, "minReadySeconds", "revisionHistoryLimit")
     kind = (spec.get("updateStrategy") or {}).get("type")
     yield from one_of("spec.updateStrategy.type", kind, ("OnDelete", "RollingUpdate"))
@@ -69,7 +69,7 @@ def stateful_set(obj: Object, old: Object | None) -> Iterator[Cause]:
     """Check a StatefulSet."""
     spec = obj.get("spec") or {}
     yield from _counts(spec, "replicas", "minReadySeconds")
-    yield from _selected(spec)
+    yield from _selected(spec, "statefulset")
     policy = spec.get("podManagementPolicy")
     if policy not in (None, "OrderedReady", "Parallel"):
         yield invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'")
@@ -95,20 +95,18 @@ def _counts(spec: Object, *names: str) -> Iterator[Cause]:
             yield invalid(f"spec.{name}", value, _NEGATIVE)
 
 
-def _selected(spec: Object) -> Iterator[Cause]:
+def _selected(spec: Object, owner: str = "deployment") -> Iterator[Cause]:
     """Check selector and template of a workload whose pods restart always."""
     selector = spec.get("selector")
     template = spec.get("template") or {}
-    labels = (template.get("metadata") or {}).get("labels") or {}
+    labels = (template.get("metadata") or {}).get("labels")
     if selector is None:
         yield required("spec.selector")
     else:
         yield from check_selector(selector, "spec.selector")
-        if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-            yield invalid(
-                "spec.selector", dict(selector), "empty selector is invalid for deployment"
-            )
-    if selector is not None and not _matches(selector, labels):
+        if not selector:
+            yield invalid("spec.selector", {}, f"empty selector is invalid for {owner}")
+    if selector is None or not _matches(selector, labels or {}):
         yield invalid(
             "spec.template.metadata.labels", labels, "`selector` does not match template `labels`"
         )
