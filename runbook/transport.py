@@ -273,9 +273,6 @@ def unreachable(server: str, error: HTTPError) -> UnreachableError:
             "its name does not resolve",
             "check the server address in the kubeconfig, and DNS",
         )
-    elif isinstance(cause, ConnectTimeoutError):
-        why = f"no connection within {_CONNECT:.0f} s"
-        fix = "check that the machine is up and that no firewall is in between"
     elif isinstance(cause, ReadTimeoutError | TimeoutError):
         why, fix = "it took the request but did not answer in time", "try again"
     elif isinstance(cause, SSLError | ssl.SSLError):
@@ -285,6 +282,9 @@ def unreachable(server: str, error: HTTPError) -> UnreachableError:
         refused = "refused" in str(cause).lower()
         why = "the connection was refused" if refused else _plain(cause)
         fix = "check that the cluster is up and that the kubeconfig names the right port"
+    elif isinstance(cause, ConnectTimeoutError):
+        why = f"no connection within {_CONNECT:.0f} s"
+        fix = "check that the machine is up and that no firewall is in between"
     else:
         why, fix = f"the connection broke: {_plain(cause)}", "try again"
     return UnreachableError(what, why=why, fix=fix)
