@@ -34,9 +34,7 @@ def test_conda_asks_for_the_same_packages() -> None:
     conda.pop("pip")
     assert pip == {name: bound for name, bound in wanted.items() if name in ONLY_PIP}
     assert conda == {
-        CONDA_NAMES.get(name, name): bound
-        for name, bound in wanted.items()
-        if name not in ONLY_PIP
+        CONDA_NAMES.get(name, name): bound for name, bound in wanted.items() if name not in ONLY_PIP
     }
     assert "--editable ." in nested
 

@@ -1,0 +1,253 @@
+"""The install path from end to end: every notebook, real kernels, on a rehearsal cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook import rehearsal
+from runbook.notebooks import NOTEBOOKS
+
+ROOT = Path(__file__).parent.parent
+PARAMS = ROOT / "params" / "rehearsal.yaml"
+RUNBOOK = (sys.executable, "-c", "from runbook.cli import main; main()")
+
+pytestmark = pytest.mark.timeout(280)
+
+
+class Place:
+    """A rehearsal cluster to keep, and a directory for records."""
+
+    def __init__(self, directory: Path) -> None:
+        self.rehearsal = directory / "rehearsal"
+        self.output = directory / "outputs"
+        self.environment = {**os.environ, "RUNBOOK_REHEARSAL_DIR": str(self.rehearsal)}
+
+    def command(self, *arguments: str) -> list[str]:
+        return [*RUNBOOK, "run", "-f", str(PARAMS), "--output", str(self.output), *arguments]
+
+    def run(self, *arguments: str, status: int = 0) -> tuple[dict[str, Any], str]:
+        """Run notebooks; give ``result.json`` of the run and what was printed."""
+        done = subprocess.run(
+            self.command(*arguments),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=250,
+            check=False,
+        )
+        assert done.returncode == status, f"{done.stdout}\n{done.stderr}"
+        newest = max(self.output.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        return json.loads((newest / "result.json").read_text()), done.stdout
+
+    def start(self, **options: Any) -> None:
+        rehearsal.up(self.rehearsal, **options)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A cluster on which plan, apply, apply and verify are run once for this module."""
+    kept = Place(tmp_path_factory.mktemp("install"))
+    kept.start()
+    yield kept
+    rehearsal.down(kept.rehearsal)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Place]:
+    """A cluster of a test's own."""
+    kept = Place(tmp_path)
+    yield kept
+    rehearsal.down(kept.rehearsal)
+
+
+@pytest.fixture(scope="module")
+def runs(place: Place) -> dict[str, tuple[dict[str, Any], str]]:
+    """Plan on the fresh cluster, apply, apply again, verify."""
+    return {
+        "plan": place.run("--mode", "plan"),
+        "apply": place.run(),
+        "again": place.run(),
+        "verify": place.run("--mode", "verify"),
+    }
+
+
+Runs = dict[str, tuple[dict[str, Any], str]]
+MODES = pytest.mark.parametrize("name", ["plan", "apply", "again", "verify"])
+
+
+@MODES
+def test_every_notebook_ends_well(runs: Runs, name: str) -> None:
+    result, printed = runs[name]
+    assert (result["status"], result["exit_status"]) == ("ok", 0)
+    assert [step["notebook"] for step in result["steps"]] == [book.name for book in NOTEBOOKS]
+    assert {step["status"] for step in result["steps"]} == {"ok"}
+    assert result["checks"]["fail"] == 0
+    assert re.search(r"outputs/.*/index\.html$", printed.strip())
+
+
+@MODES
+def test_one_line_a_notebook(runs: Runs, name: str) -> None:
+    _, printed = runs[name]
+    lines = [line for line in printed.splitlines() if re.match(r"  \d\d-", line)]
+    assert [line.split()[0] for line in lines] == [book.name for book in NOTEBOOKS]
+    assert all(re.search(r"\d+\.\d s$", line) for line in lines)
+
+
+def test_plan_changes_nothing(runs: Runs) -> None:
+    result, printed = runs["plan"]
+    assert result["changed"] == 0
+    assert sum(step["planned"] for step in result["steps"]) > 0
+    assert "nothing applied" in printed
+    first = runs["apply"][0]
+    changing = {step["notebook"] for step in first["steps"] if step["changed"]}
+    assert {book.name for book in NOTEBOOKS if book.changes} == changing
+
+
+def test_second_run_has_nothing_to_change(runs: Runs) -> None:
+    result, printed = runs["again"]
+    assert result["changed"] == 0
+    assert [step["planned"] for step in result["steps"]] == [0] * len(NOTEBOOKS)
+    assert "nothing to change" in printed
+
+
+def test_apply_says_how_to_undo(runs: Runs) -> None:
+    steps = {step["notebook"]: step for step in runs["apply"][0]["steps"]}
+    assert "kubectl delete namespace linkerd" in steps["11-linkerd-namespace"]["undo"][0]
+    assert any("linkerd-control-plane" in line for line in steps["15-control-plane"]["undo"])
+
+
+def test_verify_reads_what_apply_left(runs: Runs) -> None:
+    checks = [check for step in runs["verify"][0]["steps"] for check in step["checks"]]
+    compared = {check["linkerd"] for check in checks if check["linkerd"]}
+    assert "issuer cert is issued by the trust anchor" in compared
+    assert len(compared) >= 15
+
+
+def test_records_hold_no_private_key_and_no_local_path(runs: Runs, place: Place) -> None:
+    assert runs
+    files = [path for path in place.output.rglob("*") if path.is_file()]
+    assert len(files) == 4 * (2 * len(NOTEBOOKS) + 2)
+    token = re.search(r'"token": "(\w+)"', (place.rehearsal / "kubeconfig").read_text())[1]
+    for path in files:
+        content = path.read_bytes()
+        for word in ("PRIVATE KEY", token, str(ROOT), str(place.rehearsal), str(Path.home())):
+            assert word.encode() not in content, f"{word!r} in {path.name}"
+
+
+def test_pages_say_rehearsal(runs: Runs, place: Place) -> None:
+    assert runs
+    for page in place.output.rglob("*.html"):
+        assert ">REHEARSAL<" in page.read_text(), page.name
+
+
+def test_sources_are_untouched(runs: Runs) -> None:
+    assert runs
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text())["cells"]
+        assert not any(cell.get("outputs") for cell in cells)
+
+
+def test_papermill_alone(runs: Runs, place: Place, tmp_path: Path) -> None:
+    assert runs
+    source = ROOT / "notebooks" / "12-identity-issuer.ipynb"
+    command = [sys.executable, "-m", "papermill", str(source), str(tmp_path / "out.ipynb")]
+    done = subprocess.run(
+        [*command, "-f", str(PARAMS)],
+        env=place.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "nothing to do" in (tmp_path / "out.ipynb").read_text()
+
+
+def test_wrong_uid_touches_nothing(place: Place) -> None:
+    before = len(list(place.output.iterdir())) if place.output.exists() else 0
+    uid = "00000000-1111-2222-3333-444444444444"
+    done = subprocess.run(
+        place.command("-p", f"cluster_uid={uid}"),
+        env=place.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "fix:" in done.stderr
+    assert uid in done.stderr
+    after = len(list(place.output.iterdir())) if place.output.exists() else 0
+    assert before == after
+
+
+def test_missing_ca_is_a_failed_check(fresh: Place) -> None:
+    fresh.start()
+    result, _ = fresh.run("-p", "create_ca=false", "--only", "10,11", status=1)
+    assert [step["status"] for step in result["steps"]] == ["check-failed", "not-run"]
+    assert result["steps"][0]["error"]["name"] == "CheckError"
+    assert result["steps"][0]["error"]["fix"]
+
+
+def test_absent_chart_is_a_failed_step(fresh: Place, tmp_path: Path) -> None:
+    fresh.start()
+    nowhere = tmp_path / "no-charts"
+    result, _ = fresh.run("--only", "11,14", "-p", f"chart_source={nowhere}", status=3)
+    failed = result["steps"][1]
+    assert failed["status"] == "failed"
+    assert "linkerd-crds" in failed["error"]["what"]
+
+
+def test_killed_run_is_taken_up_again(fresh: Place) -> None:
+    fresh.start()
+    with subprocess.Popen(
+        fresh.command(), env=fresh.environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("  14-"):  # printed when 14 has ended: 15 is about to begin
+                break
+        process.kill()
+    (interrupted,) = fresh.output.iterdir()
+    assert json.loads((interrupted / "result.json").read_text())["status"] == "running"
+    result, _ = fresh.run()
+    assert result["status"] == "ok"
+    result, _ = fresh.run()
+    assert result["changed"] == 0
+
+
+def test_interrupt_ends_the_run_and_its_cluster(fresh: Place, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    environment = {**fresh.environment, "TMPDIR": str(scratch)}
+    with subprocess.Popen(
+        fresh.command(), env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("  00-"):
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        assert process.wait(60) == 130, rest
+    (interrupted,) = fresh.output.iterdir()
+    result = json.loads((interrupted / "result.json").read_text())
+    assert (result["status"], result["exit_status"]) == ("interrupted", 130)
+    assert not list(scratch.glob("runbook-rehearsal-*")), "the temporary cluster is gone"
+
+
+@pytest.mark.parametrize(("line", "kubernetes"), [("stable-2.14", "1.35"), ("edge-2.19", "1.35")])
+def test_other_release_lines(fresh: Place, line: str, kubernetes: str) -> None:
+    fresh.start(kubernetes_version=kubernetes)
+    result, _ = fresh.run("-p", f"line={line}")
+    assert result["status"] == "ok"
+    again, _ = fresh.run("-p", f"line={line}")
+    assert again["changed"] == 0
