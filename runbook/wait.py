@@ -19,11 +19,12 @@ from runbook.errors import ApiError, NotFoundError, UnreachableError, WaitError
 from runbook.readiness import Readiness, describe, readiness
 from runbook.symptoms import Symptom
 
-__all__ = ["Reader", "Waited", "wait_for", "wait_until"]
+__all__ = ["Clock", "Reader", "Waited", "wait_for", "wait_until"]
 
 Object = dict[str, Any]
 
 _TURN = 1.0  # seconds between two looks at what tells of failure
+_PASSING = {429, 500, 503, 504}  # answers of an API server that is busy or starting
 _OUTAGE = 60.0  # seconds the API server may be away, such as while K3s restarts
 
 
@@ -46,6 +47,18 @@ class Reader(symptoms.Reader, Protocol):
         seconds: float,
     ) -> AbstractContextManager[Iterator[Object]]:
         """Open a watch."""
+
+
+class Clock:
+    """Time as a wait sees it; another one is given in tests."""
+
+    def now(self) -> float:
+        """Give seconds that only go forward."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        time.sleep(seconds)
 
 
 @dataclass(frozen=True)
@@ -86,7 +99,7 @@ def wait_for(
     objects: Sequence[Mapping[str, Any]],
     timeout: float,
     *,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Clock | None = None,
 ) -> list[Waited]:
     """Wait until every object is ready in the sense of its kind.
 
@@ -94,7 +107,7 @@ def wait_for(
         cluster: Where they are.
         objects: Manifests; only ``apiVersion``, ``kind``, name and namespace are looked at.
         timeout: Seconds for all of them together.
-        clock: Seconds that only go forward.
+        clock: Given in tests.
 
     Raises:
         WaitError: One of them failed, or the time is over.
@@ -109,7 +122,7 @@ def wait_for(
         )
         for obj in objects
     ]
-    return _wait(cluster, targets, timeout, clock)
+    return _wait(cluster, targets, timeout, clock or Clock())
 
 
 def wait_until(
@@ -122,7 +135,7 @@ def wait_until(
     until: Callable[[Object], bool],
     fails: Callable[[Object], str] | None = None,
     timeout: float,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Clock | None = None,
 ) -> Object:
     """Wait until an object satisfies a condition.
 
@@ -135,7 +148,7 @@ def wait_until(
         until: Whether the object is as awaited.
         fails: Why it can never become so; empty while it can.
         timeout: Seconds.
-        clock: Seconds that only go forward.
+        clock: Given in tests.
 
     Returns:
         The object as it satisfied the condition.
@@ -145,38 +158,37 @@ def wait_until(
     """
     ready = Readiness("as awaited", until, fails or (lambda _: ""), describe)
     target = _Target(api_version, kind, name, namespace, ready)
-    _wait(cluster, [target], timeout, clock)
+    _wait(cluster, [target], timeout, clock or Clock())
     return target.last or {}
 
 
-def _wait(
-    cluster: Reader, targets: list[_Target], timeout: float, clock: Callable[[], float]
-) -> list[Waited]:
-    started = clock()
+def _wait(cluster: Reader, targets: list[_Target], timeout: float, clock: Clock) -> list[Waited]:
+    started = clock.now()
     deadline = started + timeout
     done: list[Waited] = []
     pending = list(targets)
     away_since: float | None = None
-    while pending:
+    while True:
         try:
             for target in list(pending):
                 _look(cluster, target)
                 if target.last is not None and target.ready.met(target.last):
                     pending.remove(target)
-                    done.append(_waited(target, clock() - started))
+                    done.append(_waited(target, clock.now() - started))
+            if not pending:
+                return done
             for target in pending:
                 _give_up_on_failure(cluster, target, clock)
-            if pending and clock() < deadline:
-                _watch_turn(cluster, pending[0], min(_TURN, deadline - clock()))
+            if clock.now() >= deadline:
+                raise _timed_out(pending, timeout)
+            _watch_turn(cluster, pending[0], min(_TURN, deadline - clock.now()), clock)
             away_since = None
-        except UnreachableError:
-            away_since = away_since if away_since is not None else clock()
-            if clock() - away_since > _OUTAGE or clock() >= deadline:
+        except (UnreachableError, ApiError) as error:
+            away_since = away_since if away_since is not None else clock.now()
+            passing = isinstance(error, UnreachableError) or error.code in _PASSING
+            if not passing or clock.now() - away_since > _OUTAGE or clock.now() >= deadline:
                 raise
-            time.sleep(_TURN)
-        if pending and clock() >= deadline:
-            raise _timed_out(pending, timeout)
-    return done
+            clock.sleep(_TURN)
 
 
 def _waited(target: _Target, seconds: float) -> Waited:
@@ -195,10 +207,10 @@ def _look(cluster: Reader, target: _Target) -> None:
     target.last = items[0] if items else None
 
 
-def _watch_turn(cluster: Reader, target: _Target, seconds: float) -> None:
+def _watch_turn(cluster: Reader, target: _Target, seconds: float, clock: Clock) -> None:
     """Watch the object until it changes in a way that matters, or the turn is over."""
     if not target.since:
-        time.sleep(seconds)
+        clock.sleep(seconds)
         return
     fields = f"metadata.name={target.name}"
     try:
@@ -220,7 +232,7 @@ def _watch_turn(cluster: Reader, target: _Target, seconds: float) -> None:
             raise
 
 
-def _give_up_on_failure(cluster: Reader, target: _Target, clock: Callable[[], float]) -> None:
+def _give_up_on_failure(cluster: Reader, target: _Target, clock: Clock) -> None:
     """Raise when the object, or something it depends on, shows that it will not get ready.
 
     Raises:
@@ -230,7 +242,7 @@ def _give_up_on_failure(cluster: Reader, target: _Target, clock: Callable[[], fl
     if reason:
         raise _failed(target, Symptom(reason, fix=_describe_command(target)))
     found = list(symptoms.look(cluster, target.kind, target.last)) if target.last else []
-    now = clock()
+    now = clock.now()
     target.first_seen = {s.reason: target.first_seen.get(s.reason, now) for s in found}
     for symptom in found:
         if now - target.first_seen[symptom.reason] >= symptom.grace:
