@@ -83,11 +83,10 @@ def to_yaml(obj: Any) -> str:
 
 def yaml_diff(before: Any, after: Any) -> str:
     """Give a unified diff of two values as YAML; ``None`` stands for nothing there."""
-    texts = ["" if value is None else to_yaml(value) for value in (before, after)]
-    lines = difflib.unified_diff(
-        texts[0].splitlines(), texts[1].splitlines(), "live", "planned", n=3, lineterm=""
-    )
-    return "\n".join(list(lines)[2:])  # the names of the two sides say nothing here
+    old, new = ([] if value is None else to_yaml(value).splitlines() for value in (before, after))
+    lines = difflib.unified_diff(old, new, n=3, lineterm="")
+    # Without the names of the two sides, and for a new object without "line 0 to line n" either.
+    return "\n".join(list(lines)[2 if old else 3 :])
 
 
 def manifest_form(obj: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> Object:

@@ -115,8 +115,9 @@ class Result:
             rows.append(("undo", show.Cell("\n".join(self.undo), code=True)))
         if self.uid_to_keep:
             line = f'cluster_uid: "{self.uid_to_keep}"'
-            text = "add this line to your parameter file, and any other cluster is refused:"
-            rows.append(("keep", f"{text}\n{line}"))
+            rows.append(("keep", "add this line to your parameter file:"))
+            rows.append(("", show.Cell(line, code=True)))
+            rows.append(("", "from then on every other cluster is refused"))
         rows.append(("next", self._next()))
         return show.Table(
             title=f"Result of {self.notebook.name}", columns=("", ""), rows=rows, badge=self.badge

@@ -147,7 +147,7 @@ class Table:
     def text(self) -> str:
         """Render for a terminal or a log."""
         lines = [title_text(self.title, self.badge)]
-        rows = [[_wrap(_cell(c).plain()) for c in row] for row in self.rows]
+        rows = [[_wrap(_cell(c)) for c in row] for row in self.rows]
         heading = [[c.upper()] for c in self.columns]
         grid = [heading, *rows] if any(self.columns) and rows else rows
         widths = [
@@ -281,10 +281,13 @@ def _lines(text: str) -> str:
     return escape(text).replace("\n", "<br>")
 
 
-def _wrap(text: str) -> list[str]:
+def _wrap(cell: Cell) -> list[str]:
+    lines = cell.plain().splitlines() or [""]
+    if cell.code:  # to be copied as it is
+        return lines
     return [
         part
-        for line in text.splitlines() or [""]
+        for line in lines
         for part in textwrap.wrap(line, _COLUMN, break_long_words=False, break_on_hyphens=False)
         or [""]
     ]

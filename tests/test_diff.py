@@ -67,7 +67,8 @@ def test_diff_is_unified_and_reads() -> None:
     assert "+    a: '2'" in text
     assert diff.yaml_diff(before, before) == ""
     created = diff.yaml_diff(None, after)
-    assert all(line[0] in "+@" for line in created.splitlines())
+    assert all(line[0] == "+" for line in created.splitlines())
+    assert diff.yaml_diff(None, {"a": 1}) == "+a: 1"
 
 
 def test_long_texts_are_blocks() -> None:
