@@ -21,6 +21,7 @@ __all__ = [
     "namespace",
     "probe_pod",
     "root_ca",
+    "wanted_ca",
 ]
 
 Object = dict[str, Any]
@@ -121,13 +122,20 @@ def root_ca(params: Params) -> list[Object]:
     ]
 
 
-def crds_values(line: Line, params: Params) -> Object:
+def wanted_ca(params: Params) -> list[Object]:
+    """Give the root CA's objects when ``create_ca`` asks for them; else your own CA stays."""
+    return root_ca(params) if params.create_ca else []
+
+
+def crds_values(line: Line, *, gateway_api: bool) -> Object:
     """Give the Helm values of ``linkerd-crds`` (lines from 2.12 on).
 
-    The Gateway API CRDs belong to whoever installed them first (K3s and its Traefik bring them
-    from 1.34 on), so Linkerd's own copy is installed only when asked for.
+    Args:
+        line: The release line.
+        gateway_api: Whether to install Linkerd's own copy of the Gateway API CRDs. They belong to
+            whoever installed them first; K3s and its Traefik bring them from 1.34 on.
     """
-    return {line.gateway_value: params.install_gateway_api} if line.gateway_value else {}
+    return {line.gateway_value: gateway_api} if line.gateway_value else {}
 
 
 def control_plane_values(

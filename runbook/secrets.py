@@ -16,7 +16,7 @@ from typing import Any
 
 from runbook.errors import ParameterError
 
-__all__ = ["REDACTED", "Redactor", "is_reference", "resolve", "resolve_all"]
+__all__ = ["REDACTED", "ReadSecret", "Redactor", "is_reference", "resolve", "resolve_all"]
 
 REDACTED = "[redacted]"
 

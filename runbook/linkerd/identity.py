@@ -1,4 +1,4 @@
-"""Checks of the namespace, the identity issuer and the trust anchor (notebooks 11 to 13)."""
+"""Checks of the identity issuer and the trust anchor (notebooks 12 and 13)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from runbook import manifests
 from runbook.certs import Certificate, moment, parse_bundle, pem, span
 from runbook.checks import Context, Outcome
 from runbook.errors import CertificateError
@@ -18,15 +17,14 @@ from runbook.proofs import anchor_proofs, issuer_proofs
 
 __all__ = [
     "TrustAnchor",
+    "anchor_outcomes",
+    "anchor_shown",
     "issuer_certificate",
     "issuer_chain",
     "issuer_secret",
-    "linkerd_namespace",
     "read_trust_anchor",
-    "trust_anchor",
 ]
 
-NAMESPACE_NOTEBOOK = "11-linkerd-namespace"
 NOTEBOOK = "12-identity-issuer"
 _KEYS = ("tls.crt", "tls.key", "ca.crt")
 _LINKERD_PROOFS = {
@@ -100,45 +98,6 @@ def read_trust_anchor(context: Context) -> TrustAnchor:
         )
     certificates = parse_bundle(material.texts["ca.crt"], source=source)
     return TrustAnchor(pem(certificates), certificates, source)
-
-
-def linkerd_namespace(context: Context) -> Iterator[Outcome]:
-    """The linkerd namespace has the labels and annotations of the line."""
-    name = context.params.linkerd_namespace
-    title = f"namespace {name} has the labels and annotations of {context.line.name}"
-    live = context.cluster.find("v1", "Namespace", name)
-    if live is None:
-        yield absent(
-            context,
-            "linkerd-namespace",
-            title,
-            f"namespace {name}",
-            NAMESPACE_NOTEBOOK,
-            linkerd="control plane Namespace exists",
-        )
-        return
-    wanted = manifests.namespace(context.line, context.params)["metadata"]
-    differing = [
-        f"{key}: {(live['metadata'].get(part) or {}).get(key, 'absent')}"
-        for part in ("labels", "annotations")
-        for key, value in wanted[part].items()
-        if (live["metadata"].get(part) or {}).get(key) != value
-    ]
-    ending = (live.get("status") or {}).get("phase") == "Terminating"
-    yield judge(
-        "linkerd-namespace",
-        title,
-        not differing and not ending,
-        expected=few(f"{k}: {v}" for p in ("labels", "annotations") for k, v in wanted[p].items()),
-        seen="it is being deleted" if ending else few(differing) or "all there",
-        why="a finalizer may be holding it"
-        if ending
-        else "it was made by hand, or for another line",
-        fix=f"kubectl describe namespace {name}"
-        if ending
-        else f"run notebook {NAMESPACE_NOTEBOOK}",
-        linkerd="control plane Namespace exists",
-    )
 
 
 def issuer_certificate(context: Context) -> Iterator[Outcome]:
@@ -241,34 +200,30 @@ def issuer_chain(context: Context) -> Iterator[Outcome]:
         yield from_proof(proof, linkerd=_LINKERD_PROOFS.get(proof.id, ""))
 
 
-def trust_anchor(context: Context) -> Iterator[Outcome]:
-    """The trust anchor is a CA that lives long enough and is the cluster's root."""
-    title = "the trust anchor can be read"
-    try:
-        anchor = read_trust_anchor(context)
-    except CertificateError as error:
+def anchor_shown(context: Context) -> Iterator[Outcome]:
+    """The trust anchor that Helm will be given can be read."""
+    title = "the trust anchor that Helm will be given"
+    anchor = read_trust_anchor(context)
+    if not anchor:
+        yield judge("trust-anchor", title, "skip", seen=anchor.pending)
+    for one in anchor.certificates:
         yield judge(
             "trust-anchor",
             title,
-            False,
-            seen=error.what,
-            why=error.why,
-            fix=error.fix,
-            see=error.see,
+            True,
+            expected=anchor.source,
+            seen=f"{one.subject}; {one.key}, {one.signature}; {moment(one.not_before)} to "
+            f"{moment(one.not_after)}; SHA-256 {one.fingerprint}",
             linkerd="certificate config is valid",
         )
-        return
+
+
+def anchor_outcomes(context: Context) -> Iterator[Outcome]:
+    """Prove the trust anchor: a CA that lives long enough, and the root that signs now."""
+    anchor = read_trust_anchor(context)
     if not anchor:
-        yield judge("trust-anchor", title, "skip", seen=anchor.pending)
+        yield judge("anchor-ca-bit", "the trust anchor is a CA", "skip", seen=anchor.pending)
         return
-    yield judge(
-        "trust-anchor",
-        title,
-        True,
-        expected="ca.crt",
-        seen=few(one.describe() for one in anchor.certificates),
-        linkerd="certificate config is valid",
-    )
     for proof in anchor_proofs(anchor.certificates, now=context.cluster.now()):
         yield from_proof(proof, linkerd=_LINKERD_PROOFS.get(proof.id, ""))
     yield from _same_root(context, anchor)

@@ -1,0 +1,122 @@
+"""The Helm releases of Linkerd, as notebooks 14 and 15 install them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Protocol
+
+from runbook import manifests, releases
+from runbook.checks import Context, Outcome
+from runbook.errors import ParameterError
+from runbook.helm import Release
+from runbook.linkerd.gateway import wants_gateway_api
+from runbook.linkerd.identity import TrustAnchor, read_trust_anchor
+from runbook.linkerd.material import read_secret
+from runbook.linkerd.outcomes import judge
+from runbook.secrets import ReadSecret, Redactor, resolve_all
+
+__all__ = ["Planner", "chart_source", "charts", "control_plane_release", "crds_releases"]
+
+PENDING = (
+    "-----BEGIN CERTIFICATE-----\n(not there yet: notebook 12 creates it)\n"
+    "-----END CERTIFICATE-----"
+)
+"""What plan mode shows in place of a trust anchor that does not exist yet."""
+
+
+class Planner(Context, Protocol):
+    """A context that also keeps secrets out of what it shows, as a step does."""
+
+    redactor: Redactor
+
+
+def chart_source(context: Context) -> str:
+    """Give where the charts are: the parameter, the rehearsal's repository, or the line's."""
+    if context.params.chart_source:
+        return context.params.chart_source
+    return context.cluster.chart_repository or context.line.repository
+
+
+def charts(context: Context) -> Iterator[Outcome]:
+    """The charts of the line are to be had and accept this Kubernetes."""
+    have = releases.parse_version(context.cluster.version)
+    for chart in releases.charts(context.line, context.params.chart_version):
+        info = context.helm.info(chart.name, chart.version, chart_source(context))
+        lowest = re.match(r"[>=^~ ]*v?(\d+)\.(\d+)", info.kube_version)
+        refused = lowest is not None and have < (int(lowest[1]), int(lowest[2]))
+        same = info.version == chart.version
+        yield judge(
+            f"chart-{chart.name}",
+            f"chart {chart.name} is to be had and accepts Kubernetes {context.cluster.version}",
+            "fail" if refused else "pass" if same else "warn",
+            expected=f"{chart.name} {chart.version}",
+            seen=f"{info.name} {info.version}, Linkerd {info.app_version or 'unknown'}, "
+            f"Kubernetes {info.kube_version or 'any'}",
+            why=f"the chart wants Kubernetes {info.kube_version}"
+            if refused
+            else "a local chart of another version than the line's was given",
+            fix="choose an older line" if refused else "set line and chart_version to match it",
+        )
+
+
+def crds_releases(context: Context) -> list[Release]:
+    """Give the release of ``linkerd-crds``; none on 2.11, whose one chart brings the CRDs."""
+    if context.line.crds_chart is None:
+        return []
+    chart = releases.charts(context.line, context.params.chart_version)[0]
+    return [
+        Release(
+            name=chart.release,
+            namespace=context.params.linkerd_namespace,
+            chart=chart.name,
+            version=chart.version,
+            source=chart_source(context),
+            values=manifests.crds_values(context.line, gateway_api=wants_gateway_api(context)),
+        )
+    ]
+
+
+def control_plane_release(context: Planner, anchor: TrustAnchor | None = None) -> Release:
+    """Give the release of the control plane, with the trust anchor of notebook 13.
+
+    References inside the user's own values are resolved here, at the last moment, and made known
+    to the redactor.
+
+    Args:
+        context: Parameters, line and cluster.
+        anchor: The trust anchor; read from the cluster when not given.
+
+    Raises:
+        CertificateError: There is no trust anchor, and this is not a plan.
+        ParameterError: A reference in ``values`` leads nowhere.
+    """
+    anchor = anchor or read_trust_anchor(context)
+    chart = releases.charts(context.line, context.params.chart_version)[-1]
+    extra, secrets = resolve_all(context.params.values, read_secret=_reader(context))
+    context.redactor.add(*secrets)
+    return Release(
+        name=chart.release,
+        namespace=context.params.linkerd_namespace,
+        chart=chart.name,
+        version=chart.version,
+        source=chart_source(context),
+        values=manifests.control_plane_values(
+            context.line, context.params, anchor.pem or PENDING, extra
+        ),
+    )
+
+
+def _reader(context: Context) -> ReadSecret:
+    """Give the function that reads a ``secret:`` reference from the cluster."""
+
+    def read(namespace: str, name: str, key: str) -> str:
+        material = read_secret(context, name, namespace)
+        if material is None or not material.has(key):
+            raise ParameterError(
+                f"secret:{namespace}/{name}/{key} leads nowhere",
+                why="there is no such Secret" if material is None else "the Secret has no such key",
+            )
+        return material.texts[key].rstrip("\n")
+
+    return read
