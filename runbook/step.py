@@ -93,18 +93,18 @@ class Step:
         with self._part(title):
             self._checked(wanted, title)
 
-    def plan(self, *wanted: Mapping[str, Any] | Release) -> Plan:
+    def plan(self, *wanted: Mapping[str, Any] | Release | None) -> Plan:
         """Work out what would change, and show it. Changes nothing.
 
         Args:
-            wanted: Manifests, or one Helm release.
+            wanted: Manifests, or one Helm release; ``None`` where this line needs none.
 
         Raises:
             PlanError: Another manager owns a field of a manifest.
             HelmError: The chart is not to be had, or the release is stuck.
         """
         with self._part("Plan"):
-            made = self._make(wanted)
+            made = self._make([item for item in wanted if item is not None])
             self._plans.append(made)
             self._display(made)
             return made
