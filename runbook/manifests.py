@@ -21,7 +21,6 @@ __all__ = [
     "namespace",
     "probe_pod",
     "root_ca",
-    "wanted_ca",
 ]
 
 Object = dict[str, Any]
@@ -120,11 +119,6 @@ def root_ca(params: Params) -> list[Object]:
         },
         _cluster_issuer(params.cluster_issuer, {"ca": {"secretName": params.ca_secret}}),
     ]
-
-
-def wanted_ca(params: Params) -> list[Object]:
-    """Give the root CA's objects when ``create_ca`` asks for them; else your own CA stays."""
-    return root_ca(params) if params.create_ca else []
 
 
 def crds_values(line: Line, *, gateway_api: bool) -> Object:

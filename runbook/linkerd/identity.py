@@ -18,7 +18,6 @@ from runbook.proofs import anchor_proofs, issuer_proofs
 __all__ = [
     "TrustAnchor",
     "anchor_outcomes",
-    "anchor_shown",
     "issuer_certificate",
     "issuer_chain",
     "issuer_secret",
@@ -200,30 +199,21 @@ def issuer_chain(context: Context) -> Iterator[Outcome]:
         yield from_proof(proof, linkerd=_LINKERD_PROOFS.get(proof.id, ""))
 
 
-def anchor_shown(context: Context) -> Iterator[Outcome]:
-    """The trust anchor that Helm will be given can be read."""
-    title = "the trust anchor that Helm will be given"
-    anchor = read_trust_anchor(context)
-    if not anchor:
-        yield judge("trust-anchor", title, "skip", seen=anchor.pending)
-    for one in anchor.certificates:
-        yield judge(
-            "trust-anchor",
-            title,
-            True,
-            expected=anchor.source,
-            seen=f"{one.subject}; {one.key}, {one.signature}; {moment(one.not_before)} to "
-            f"{moment(one.not_after)}; SHA-256 {one.fingerprint}",
-            linkerd="certificate config is valid",
-        )
-
-
 def anchor_outcomes(context: Context) -> Iterator[Outcome]:
     """Prove the trust anchor: a CA that lives long enough, and the root that signs now."""
     anchor = read_trust_anchor(context)
     if not anchor:
         yield judge("anchor-ca-bit", "the trust anchor is a CA", "skip", seen=anchor.pending)
         return
+    for one in anchor.certificates:
+        yield judge(
+            "trust-anchor",
+            "the trust anchor that Helm is given can be read",
+            True,
+            expected=anchor.source,
+            seen=one.describe(),
+            linkerd="certificate config is valid",
+        )
     for proof in anchor_proofs(anchor.certificates, now=context.cluster.now()):
         yield from_proof(proof, linkerd=_LINKERD_PROOFS.get(proof.id, ""))
     yield from _same_root(context, anchor)

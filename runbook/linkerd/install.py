@@ -1,4 +1,4 @@
-"""The Helm releases of Linkerd, as notebooks 14 and 15 install them."""
+"""What the notebooks create: the root CA (10) and the Helm releases of Linkerd (14, 15)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from runbook.helm import Release
 from runbook.linkerd.gateway import wants_gateway_api
 from runbook.linkerd.identity import TrustAnchor, read_trust_anchor
 from runbook.linkerd.material import read_secret
-from runbook.linkerd.outcomes import judge
+from runbook.linkerd.outcomes import Object, judge
 from runbook.secrets import ReadSecret, Redactor, resolve_all
 
-__all__ = ["Planner", "chart_source", "charts", "control_plane_release", "crds_releases"]
+__all__ = ["Planner", "chart_source", "charts", "control_plane_release", "crds_release", "root_ca"]
 
 PENDING = (
     "-----BEGIN CERTIFICATE-----\n(not there yet: notebook 12 creates it)\n"
@@ -60,21 +60,24 @@ def charts(context: Context) -> Iterator[Outcome]:
         )
 
 
-def crds_releases(context: Context) -> list[Release]:
-    """Give the release of ``linkerd-crds``; none on 2.11, whose one chart brings the CRDs."""
+def root_ca(context: Context) -> list[Object]:
+    """Give the root CA's objects when ``create_ca`` asks for them; else your own CA stays."""
+    return manifests.root_ca(context.params) if context.params.create_ca else []
+
+
+def crds_release(context: Context) -> Release | None:
+    """Give the release of ``linkerd-crds``; ``None`` on 2.11, whose one chart brings the CRDs."""
     if context.line.crds_chart is None:
-        return []
+        return None
     chart = releases.charts(context.line, context.params.chart_version)[0]
-    return [
-        Release(
-            name=chart.release,
-            namespace=context.params.linkerd_namespace,
-            chart=chart.name,
-            version=chart.version,
-            source=chart_source(context),
-            values=manifests.crds_values(context.line, gateway_api=wants_gateway_api(context)),
-        )
-    ]
+    return Release(
+        name=chart.release,
+        namespace=context.params.linkerd_namespace,
+        chart=chart.name,
+        version=chart.version,
+        source=chart_source(context),
+        values=manifests.crds_values(context.line, gateway_api=wants_gateway_api(context)),
+    )
 
 
 def control_plane_release(context: Planner, anchor: TrustAnchor | None = None) -> Release:
