@@ -1,0 +1,101 @@
+"""The controllers of the rehearsal cluster.
+
+They work through the public API alone, as the real ones do. ``start`` runs them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runbook.rehearsal.client import Client
+from runbook.rehearsal.controllers.certmanager import Certificates, Issuers, Requests
+from runbook.rehearsal.controllers.cronjobs import CronJobs
+from runbook.rehearsal.controllers.daemonsets import DaemonSets
+from runbook.rehearsal.controllers.deployments import Deployments
+from runbook.rehearsal.controllers.disruption import Budgets
+from runbook.rehearsal.controllers.garbage import GarbageCollector
+from runbook.rehearsal.controllers.jobs import Jobs
+from runbook.rehearsal.controllers.manager import Manager
+from runbook.rehearsal.controllers.namespaces import Namespaces
+from runbook.rehearsal.controllers.nodes import Nodes
+from runbook.rehearsal.controllers.replicasets import ReplicaSets
+from runbook.rehearsal.controllers.scheduler import Scheduler
+from runbook.rehearsal.controllers.services import Services
+from runbook.rehearsal.controllers.statefulsets import StatefulSets
+from runbook.rehearsal.faults import Faults
+from runbook.rehearsal.kubelet import Kubelet
+
+__all__ = ["Handle", "start"]
+
+_AGENT = "kube-controller-manager"
+
+
+@dataclass(frozen=True)
+class Handle:
+    """The running controllers.
+
+    Args:
+        manager: What runs them.
+        kubelet: What runs the pods; None when there are only controllers.
+    """
+
+    manager: Manager
+    kubelet: Kubelet | None
+
+    def settled(self, timeout: float = 30) -> bool:
+        """Wait until the controllers have nothing left to do.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether they came to rest in time.
+        """
+        return self.manager.settled(timeout)
+
+    def stop(self) -> None:
+        """Stop the controllers, then the pods' processes."""
+        self.manager.stop()
+        if self.kubelet is not None:
+            self.kubelet.stop()
+
+
+def start(client: Client, *, kubelet: bool = True, faults: Faults | None = None) -> Handle:
+    """Run the controllers against an API server.
+
+    Args:
+        client: How to reach it, with all rights.
+        kubelet: Also run the pods of every node.
+        faults: What shall go wrong; nothing by default.
+    """
+    manager = Manager(client.acting_as(_AGENT))
+    cluster = manager.cluster
+    faults = faults or Faults()
+    garbage = GarbageCollector(cluster, lambda key: manager.look("garbage", key))
+    spaces = Namespaces(cluster, lambda key: manager.look("namespace", key))
+    runner = None
+    if kubelet:
+        runner = Kubelet(cluster, lambda key, after: manager.look("kubelet", key, after), faults)
+        manager.add(runner)
+    for controller in (
+        garbage,
+        spaces,
+        Deployments(cluster),
+        ReplicaSets(cluster),
+        DaemonSets(cluster),
+        StatefulSets(cluster),
+        Jobs(cluster),
+        CronJobs(cluster),
+        Services(cluster),
+        Budgets(cluster),
+        Scheduler(cluster, faults),
+        Nodes(cluster),
+        Issuers(cluster),
+        Requests(cluster),
+        Certificates(cluster, faults),
+    ):
+        manager.add(controller)
+    manager.observe(garbage.changed)
+    manager.observe(spaces.changed)
+    manager.start()
+    return Handle(manager, runner)

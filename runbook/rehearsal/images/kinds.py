@@ -1,0 +1,69 @@
+"""What a container finds when it starts, and what it then does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from runbook.rehearsal.client import Object
+
+__all__ = ["Behaviour", "Notice", "Situation"]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a container finds when it starts.
+
+    Args:
+        pod: Its pod.
+        container: Its entry in the pod's spec.
+        env: Its environment, references resolved.
+        files: What is mounted from ConfigMaps, Secrets and projections, by absolute path.
+    """
+
+    pod: Object
+    container: Object
+    env: Mapping[str, str] = field(repr=False)
+    files: Mapping[str, bytes] = field(repr=False)
+
+    @property
+    def one_shot(self) -> bool:
+        """Tell whether the container is meant to run to its end."""
+        policy = self.container.get("restartPolicy") or self.pod["spec"].get("restartPolicy")
+        return bool(policy in ("Never", "OnFailure"))
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a container does.
+
+    Args:
+        exit_code: Its end, at once; None when it runs on.
+        log: What it says.
+        module: Python module to run as a real process instead.
+        ports: Container ports the process listens on.
+    """
+
+    exit_code: int | None = None
+    log: tuple[str, ...] = ()
+    module: str = ""
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a running container says about changed files.
+
+    Args:
+        log: Lines of its log.
+        reason: Reason of an Event on its workload; empty for none.
+        message: Text of the Event.
+        warning: Whether the Event is a warning.
+        deployment: Name of the Deployment the Event is about.
+    """
+
+    log: tuple[str, ...]
+    reason: str = ""
+    message: str = ""
+    warning: bool = False
+    deployment: str = ""

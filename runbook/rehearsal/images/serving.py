@@ -1,0 +1,230 @@
+"""What the processes of the control plane share: settings, listeners, admission over HTTPS.
+
+Standard library only, so that a process is up in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import http.server
+import json
+import os
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+__all__ = ["Api", "Settings", "log", "review", "serve"]
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the kubelet hands to a process.
+
+    Args:
+        listeners: File descriptors of bound sockets, by container port.
+        ports: Container ports by name.
+        mounts: Directories by mount path.
+        server: Address of the API server.
+        ca: Its authority, PEM.
+        token: Bearer token for it.
+        namespace: Namespace of the pod.
+        args: Arguments of the container.
+        ready: File descriptor to write to when ready.
+    """
+
+    listeners: dict[str, int]
+    ports: dict[str, int]
+    mounts: dict[str, str]
+    server: str
+    ca: str = field(repr=False)
+    token: str = field(repr=False)
+    namespace: str
+    args: list[str]
+    ready: int
+    pod: str = ""
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Take the settings out of the environment."""
+        return cls(**json.loads(os.environ.pop("RUNBOOK_SETTINGS")))
+
+    def path(self, mounted: str) -> Path:
+        """Give where a mounted file really is."""
+        for mount in sorted(self.mounts, key=len, reverse=True):
+            if mounted.startswith(mount + "/"):
+                return Path(self.mounts[mount]) / mounted[len(mount) + 1 :].replace("/", "_")
+        return Path(mounted)
+
+
+def log(level: str, text: str) -> None:
+    """Say something in the format of Linkerd's controllers."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    print(f'time="{stamp}" level={level} msg="{quoted}"', flush=True)
+
+
+class Api:
+    """One connection to the API server, for the time of one request.
+
+    Args:
+        settings: How to reach it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        where = urlsplit(settings.server)
+        context = ssl.create_default_context(cadata=settings.ca)
+        self._connection = http.client.HTTPSConnection(
+            where.hostname or "", where.port, timeout=5, context=context
+        )
+        self._headers = {
+            "Authorization": f"Bearer {settings.token}",
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "User-Agent": "linkerd-proxy-injector",
+        }
+
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def get(self, path: str) -> Object | None:
+        """Read an object; None when it does not exist."""
+        status, body = self._request("GET", path)
+        return body if status == 200 else None
+
+    def post(self, path: str, body: Object) -> None:
+        """Create an object; a refusal is only logged."""
+        status, answer = self._request("POST", path, body)
+        if status >= 300:
+            log("warning", f"could not create {path}: {answer.get('message')}")
+
+    def _request(self, method: str, path: str, body: Object | None = None) -> tuple[int, Object]:
+        data = json.dumps(body).encode() if body is not None else None
+        self._connection.request(method, path, body=data, headers=self._headers)
+        answer = self._connection.getresponse()
+        return answer.status, json.loads(answer.read() or b"{}")
+
+
+def review(request: Object, patch: list[Object] | None, denial: str = "") -> Object:
+    """Build the answer to an AdmissionReview.
+
+    Args:
+        request: The review as it came.
+        patch: JSON patch for the object; None or empty for none.
+        denial: Why the object is refused; empty to allow it.
+    """
+    response: Object = {"uid": request["request"]["uid"], "allowed": not denial}
+    if denial:
+        response["status"] = {"message": denial}
+    if patch:
+        response["patchType"] = "JSONPatch"
+        response["patch"] = base64.b64encode(json.dumps(patch).encode()).decode()
+    return {
+        "apiVersion": request["apiVersion"],
+        "kind": "AdmissionReview",
+        "response": response,
+    }
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    """HTTP on a socket that is bound already, with TLS when there is a certificate for it."""
+
+    daemon_threads = True
+
+    def __init__(
+        self, fd: int, handler: type[http.server.BaseHTTPRequestHandler], tls: Path | None
+    ) -> None:
+        super().__init__(("127.0.0.1", 0), handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = socket.socket(fileno=fd)
+        self.server_address = self.socket.getsockname()
+        self._directory = tls
+        self._stamp = 0
+        self._context: ssl.SSLContext | None = None
+        self._load()
+
+    def _load(self) -> None:
+        """Read the certificate, again whenever its file has changed."""
+        if self._directory is None:
+            return
+        stamp = (self._directory / "tls.crt").stat().st_mtime_ns
+        if stamp != self._stamp:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self._directory / "tls.crt", self._directory / "tls.key")
+            self._context, self._stamp = context, stamp
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        try:
+            self._load()
+        except (OSError, ssl.SSLError) as error:
+            log("error", f"could not reload the certificate: {error}")
+        if self._context is not None:
+            # The handshake happens in the handler's thread: a silent peer holds up nobody.
+            connection = self._context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        log("warning", f"http: TLS handshake error from {client_address}: {sys.exc_info()[1]}")
+
+
+def serve(
+    settings: Settings, answer: Callable[[Object], Object], metrics: Callable[[], str]
+) -> None:
+    """Serve admission reviews over HTTPS and the admin endpoints until the kubelet is gone.
+
+    Args:
+        settings: What to listen on.
+        answer: Answers one AdmissionReview.
+        metrics: Gives the text of ``/metrics``.
+    """
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            size = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(size))
+            self._send(200, "application/json", json.dumps(answer(body)).encode())
+
+        def do_GET(self) -> None:
+            if self.path in ("/ready", "/live", "/ping"):
+                self._send(200, "text/plain", b"ok\n")
+            elif self.path == "/metrics":
+                self._send(200, "text/plain; version=0.0.4", metrics().encode())
+            else:
+                self._send(404, "text/plain", b"404 page not found\n")
+
+        def _send(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    secure = {"proxy-injector", "sp-validator", "policy-https", "tap-injector"}
+    for name, port in settings.ports.items():
+        tls = settings.path("/var/run/linkerd/tls/tls.crt").parent if name in secure else None
+        server = _Server(settings.listeners[str(port)], Handler, tls)
+        threading.Thread(target=server.serve_forever, args=(3600,), daemon=True).start()
+        log("info", f"listening at :{port}")
+    os.write(settings.ready, b"1")
+    os.close(settings.ready)
+    sys.stdin.buffer.read()  # ends when the kubelet does

@@ -1,0 +1,458 @@
+"""The kubelet as a controller: it looks at one pod at a time and takes it one step further."""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from runbook.rehearsal.client import Object, Resource
+from runbook.rehearsal.controllers import kinds, pods
+from runbook.rehearsal.controllers.manager import Cluster, Key
+from runbook.rehearsal.images import Behaviour, Situation
+from runbook.rehearsal.kubelet import stats, status, volumes
+from runbook.rehearsal.kubelet.containers import Container
+from runbook.rehearsal.kubelet.processes import Process, write_files
+
+__all__ = ["Kubelet", "PodFaults", "Sandbox"]
+
+_SOURCE = "kubelet"
+_REMOUNT = 60.0
+"""Seconds after which a missing volume is tried again unasked; its appearance comes first."""
+
+
+class PodFaults(Protocol):
+    """What shall go wrong with pods."""
+
+    def crash(self, pod: Object, container: str) -> str | None:
+        """Give the last words of a container that shall crash, or None."""
+
+    def delay(self, pod: Object) -> float:
+        """Give the seconds until the containers of a pod become ready."""
+
+
+@dataclass
+class Sandbox:
+    """One pod on its node: its address and its containers."""
+
+    uid: str
+    key: Key
+    directory: Path
+    address: str
+    host: str
+    started: str
+    init: list[Container]
+    main: list[Container]
+    mounted: bool = False
+    gone: bool = False
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def all(self) -> list[Container]:
+        """Give all containers, init containers first."""
+        return [*self.init, *self.main]
+
+
+class Kubelet:
+    """Run the pods of all nodes.
+
+    Args:
+        cluster: How to read and write.
+        look: Asks for a reconcile of a pod, after some seconds.
+        faults: What shall go wrong with pods.
+    """
+
+    name = "kubelet"
+
+    def __init__(
+        self, cluster: Cluster, look: Callable[[Key, float], None], faults: PodFaults
+    ) -> None:
+        self._cluster = cluster.acting_as("kubelet")
+        self._look = look
+        self._faults = faults
+        self._root = Path(tempfile.mkdtemp(prefix="rehearsal-pods-"))
+        self._pods: dict[str, Sandbox] = {}
+        self._stopping = False
+
+    def interests(self) -> Mapping[Resource, Callable[[Object], Iterable[Key]]]:
+        """Look at pods with a node when they or what they mount changes."""
+        return {
+            kinds.PODS: lambda pod: [kinds.key(pod)] if pod["spec"].get("nodeName") else [],
+            kinds.CONFIGMAPS: lambda obj: self._users("ConfigMap", obj),
+            kinds.SECRETS: lambda obj: self._users("Secret", obj),
+        }
+
+    def reconcile(self, key: Key) -> float | None:
+        """Take one pod a step further, or away."""
+        namespace, name = key
+        pod = self._cluster.cache.get(kinds.PODS, name, namespace)
+        for sandbox in list(self._pods.values()):
+            if sandbox.key == key and (pod is None or pod["metadata"]["uid"] != sandbox.uid):
+                self._discard(sandbox)
+        if pod is None or not pod["spec"].get("nodeName") or self._stopping:
+            return None
+        if kinds.deleted(pod):
+            self._terminate(pod)
+            return None
+        if pods.terminal(pod):
+            self._halt(pod)
+            return None
+        sandbox = self._pods.get(pod["metadata"]["uid"]) or self._admit(pod)
+        with sandbox.lock:
+            wait = self._advance(pod, sandbox)
+            self._report(pod, sandbox)
+        return wait
+
+    def stop(self) -> None:
+        """End every process and forget every pod."""
+        self._stopping = True
+        for sandbox in list(self._pods.values()):
+            self._discard(sandbox)
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def logs(
+        self, namespace: str, pod: str, container: str, *, previous: bool, tail: int | None
+    ) -> str | None:
+        """Give the log of a container, a timestamp before each line; None when there is none."""
+        found = self._container(namespace, pod, container)
+        if found is None or (previous and found.last is None):
+            return None
+        lines = found.log(previous=previous)
+        if tail is not None:
+            lines = lines[-tail:] if tail else []
+        return "".join(f"{line}\n" for line in lines)
+
+    def endpoint(self, namespace: str, pod: str, port: int) -> tuple[str, int] | None:
+        """Say where a port of a pod really listens; None when nothing does."""
+        sandbox = self._sandbox(namespace, pod)
+        for container in sandbox.all() if sandbox is not None else ():
+            if container.process is not None and port in container.process.addresses:
+                return "127.0.0.1", container.process.addresses[port]
+        return None
+
+    def stats(self, node: str) -> Object:
+        """Give what a kubelet answers at ``/stats/summary`` for a node."""
+        running = []
+        for sandbox in list(self._pods.values()):
+            namespace, name = sandbox.key
+            pod = self._cluster.cache.get(kinds.PODS, name, namespace)
+            if pod is not None and pod["spec"].get("nodeName") == node:
+                running.append((pod, sandbox.started, sandbox.all()))
+        found = self._cluster.cache.get(kinds.NODES, node)
+        return stats.summary(found or {"metadata": {"name": node}}, running)
+
+    def _users(self, kind: str, obj: Object) -> Iterable[Key]:
+        namespace, name = kinds.key(obj)
+        for pod in self._cluster.cache.all(kinds.PODS, namespace):
+            assigned = pod["spec"].get("nodeName") and not pods.terminal(pod)
+            if assigned and (kind, name) in volumes.references(pod):
+                yield kinds.key(pod)
+
+    def _sandbox(self, namespace: str, pod: str) -> Sandbox | None:
+        for sandbox in list(self._pods.values()):
+            if sandbox.key == (namespace, pod):
+                return sandbox
+        return None
+
+    def _container(self, namespace: str, pod: str, container: str) -> Container | None:
+        sandbox = self._sandbox(namespace, pod)
+        for found in sandbox.all() if sandbox is not None else ():
+            if found.name == container:
+                return found
+        return None
+
+    def _admit(self, pod: Object) -> Sandbox:
+        spec = pod["spec"]
+        uid = pod["metadata"]["uid"]
+        directory = self._root / uid
+        policy = spec.get("restartPolicy", "Always")
+
+        def made(entry: Object, init: bool) -> Container:
+            own = entry.get("restartPolicy") or ("OnFailure" if init and policy != "Never" else "")
+            return Container(entry, init, own or policy, directory / entry["name"])
+
+        node = self._cluster.cache.get(kinds.NODES, spec["nodeName"])
+        host = _host_address(node)
+        known = (pod.get("status") or {}).get("podIP")
+        address = host if spec.get("hostNetwork") else known or self._address(pod, node)
+        sandbox = Sandbox(
+            uid,
+            kinds.key(pod),
+            directory,
+            address,
+            host,
+            (pod.get("status") or {}).get("startTime") or kinds.now(),
+            [made(entry, True) for entry in spec.get("initContainers") or []],
+            [made(entry, False) for entry in spec["containers"]],
+        )
+        self._pods[uid] = sandbox
+        return sandbox
+
+    def _address(self, pod: Object, node: Object | None) -> str:
+        """Take the next free address of the node's pod network."""
+        network = ipaddress.ip_network(
+            ((node or {}).get("spec") or {}).get("podCIDR") or "10.42.0.0/24"
+        )
+        taken = {sandbox.address for sandbox in self._pods.values()}
+        for other in self._cluster.cache.all(kinds.PODS):
+            if not pods.terminal(other):
+                taken.add((other.get("status") or {}).get("podIP") or "")
+        # .1 is the bridge of the node.
+        free = (str(host) for host in list(network.hosts())[1:])
+        return next(address for address in free if address not in taken)
+
+    def _advance(self, pod: Object, sandbox: Sandbox) -> float | None:
+        """Start what can start; give the seconds until there is more to do."""
+        missing = volumes.unmounted(pod, self._cluster.cache)
+        if missing and not sandbox.mounted:
+            for volume, reason in missing:
+                text = f'MountVolume.SetUp failed for volume "{volume}" : {reason}'
+                self._warn(pod, "FailedMount", text)
+            return _REMOUNT
+        sandbox.mounted = True
+        waits: list[float] = []
+        for container in sandbox.init:
+            self._step(pod, sandbox, container, waits)
+            if not container.ready:
+                return min(waits, default=None)
+        for container in sandbox.main:
+            self._step(pod, sandbox, container, waits)
+        self._complete(sandbox)
+        return min(waits, default=None)
+
+    def _step(
+        self, pod: Object, sandbox: Sandbox, container: Container, waits: list[float]
+    ) -> None:
+        """Bring one container to where it should be now."""
+        if container.running_since:
+            self._refresh(pod, container)
+            self._watch_over(container)
+        for _ in range(3):  # a first crash is followed by a restart at once
+            if container.ended is not None and self._restarts(container):
+                container.restart()
+                if container.waiting == "CrashLoopBackOff":
+                    text = (
+                        f"Back-off restarting failed container {container.name} in pod "
+                        f"{pod['metadata']['name']}_{pod['metadata']['namespace']}"
+                        f"({pod['metadata']['uid']})"
+                    )
+                    self._warn(pod, "BackOff", text)
+            if container.ended is not None or container.running_since:
+                break
+            if container.retry_at > time.monotonic():
+                break
+            self._start(pod, sandbox, container)
+        if container.waiting == "CrashLoopBackOff":
+            waits.append(max(0.01, container.retry_at - time.monotonic()))
+        elif container.running_since and not container.ready and container.process is None:
+            waits.append(max(0.01, container.ready_at - time.monotonic()))
+
+    def _restarts(self, container: Container) -> bool:
+        if container.policy == "Always":
+            return True
+        return container.policy == "OnFailure" and not container.succeeded
+
+    def _start(self, pod: Object, sandbox: Sandbox, container: Container) -> None:
+        try:
+            situation, mounts = self._situation(pod, sandbox, container)
+        except volumes.MissingError as error:
+            container.waiting, container.message = "CreateContainerConfigError", str(error)
+            self._warn(pod, "Failed", f"Error: {error}")
+            return
+        container.situation = situation
+        crash = self._faults.crash(pod, container.name)
+        if crash is not None:
+            behaviour = Behaviour(exit_code=1, log=(crash,))
+        else:
+            behaviour = container.image.start(situation)
+        image = container.spec.get("image", "")
+        self._tell(pod, "Pulled", f'Container image "{image}" already present on machine')
+        self._tell(pod, "Created", f"Created container: {container.name}")
+        self._tell(pod, "Started", f"Started container {container.name}")
+        container.run()
+        container.say(behaviour.log)
+        container.ready_at = time.monotonic() + self._faults.delay(pod)
+        if behaviour.exit_code is not None:
+            container.end(behaviour.exit_code)
+        elif behaviour.module:
+            container.process = self._spawn(sandbox, container, behaviour, mounts)
+
+    def _situation(
+        self, pod: Object, sandbox: Sandbox, container: Container
+    ) -> tuple[Situation, dict[str, dict[str, bytes]]]:
+        cache = self._cluster.cache
+        placed = dict(pod, status={**(pod.get("status") or {}), "podIP": sandbox.address})
+        mounts = volumes.files(placed, container.spec, cache)
+        env = volumes.environment(placed, container.spec, cache)
+        flat = {f"{path}/{name}": data for path, m in mounts.items() for name, data in m.items()}
+        return Situation(pod, container.spec, env, flat), mounts
+
+    def _spawn(
+        self,
+        sandbox: Sandbox,
+        container: Container,
+        behaviour: Behaviour,
+        mounts: Mapping[str, Mapping[str, bytes]],
+    ) -> Process:
+        container.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        client = self._cluster.client
+        settings = {
+            "mounts": _write(container, mounts),
+            "server": client.server,
+            "ca": client.ca,
+            "token": client.token,
+            "args": container.spec.get("args") or [],
+            "ports": {
+                p.get("name", ""): p["containerPort"] for p in container.spec.get("ports") or []
+            },
+            "namespace": sandbox.key[0],
+            "pod": sandbox.key[1],
+        }
+        return Process(
+            behaviour.module,
+            behaviour.ports,
+            container.env(),
+            settings,
+            container.directory / "log",
+            lambda: self._look(sandbox.key, 0.0),
+        )
+
+    def _refresh(self, pod: Object, container: Container) -> None:
+        """Show a running container the files that have changed since."""
+        before = container.situation
+        if before is None or not before.files:
+            return
+        try:
+            mounts = volumes.files(pod, container.spec, self._cluster.cache)
+        except volumes.MissingError:
+            return  # what is mounted stays as it was
+        flat = {f"{path}/{name}": data for path, m in mounts.items() for name, data in m.items()}
+        if flat == before.files:
+            return
+        container.situation = Situation(pod, container.spec, before.env, flat)
+        if container.process is not None:
+            _write(container, mounts)
+        notice = container.image.changed(before, container.situation)
+        if notice is None:
+            return
+        container.say(notice.log)
+        about = self._cluster.cache.get(
+            kinds.DEPLOYMENTS, notice.deployment, pod["metadata"]["namespace"]
+        )
+        if notice.reason and about is not None:
+            record = self._cluster.record
+            tell = record.warning if notice.warning else record.normal
+            tell(kinds.DEPLOYMENTS, about, notice.deployment, notice.reason, notice.message)
+
+    def _watch_over(self, container: Container) -> None:
+        process = container.process
+        if process is not None and process.exit_code is not None:
+            container.lines.extend(container.log(previous=False)[len(container.lines) :])
+            container.process = None
+            container.end(process.exit_code if process.exit_code >= 0 else 128 - process.exit_code)
+            (container.directory / "log").unlink(missing_ok=True)
+
+    def _complete(self, sandbox: Sandbox) -> None:
+        """When the work is done, end what only served it: sidecars, and an awaited proxy."""
+        proxies = [c for c in sandbox.main if c.name == "linkerd-proxy"]
+        work = [c for c in sandbox.main if c not in proxies]
+        if not work or not all(c.ended is not None and not self._restarts(c) for c in work):
+            return
+        if any(_shuts_down(c) for c in work):
+            for proxy in proxies:
+                if proxy.running_since and _may_be_shut_down(proxy):
+                    proxy.end(0)
+        if all(c.ended is not None for c in sandbox.main):
+            for sidecar in sandbox.init:
+                if sidecar.sidecar and sidecar.running_since:
+                    self._kill(sidecar, 0)
+
+    def _kill(self, container: Container, code: int) -> None:
+        if container.process is not None:
+            container.lines.extend(container.log(previous=False)[len(container.lines) :])
+            process, container.process = container.process, None
+            process.stop()
+        if container.running_since:
+            container.end(code)
+
+    def _terminate(self, pod: Object) -> None:
+        """End a pod that is being deleted, then take it out of the API."""
+        meta = pod["metadata"]
+        sandbox = self._pods.get(meta["uid"])
+        if sandbox is not None and sandbox.gone:
+            return
+        if sandbox is not None:
+            with sandbox.lock:
+                for container in sandbox.all():
+                    self._kill(container, 0 if container.sidecar else 143)
+                sandbox.gone = True
+                if meta.get("finalizers"):
+                    self._report(pod, sandbox)
+        namespace, name = kinds.key(pod)
+        if meta.get("deletionGracePeriodSeconds") != 0 or not meta.get("finalizers"):
+            self._cluster.client.delete(kinds.PODS, name, namespace, grace=0, uid=meta["uid"])
+
+    def _halt(self, pod: Object) -> None:
+        """End the processes of a pod that has finished, or was declared so."""
+        sandbox = self._pods.get(pod["metadata"]["uid"])
+        for container in sandbox.all() if sandbox is not None else ():
+            self._kill(container, 0)
+
+    def _discard(self, sandbox: Sandbox) -> None:
+        with sandbox.lock:
+            for container in sandbox.all():
+                self._kill(container, 143)
+        self._pods.pop(sandbox.uid, None)
+        shutil.rmtree(sandbox.directory, ignore_errors=True)
+
+    def _report(self, pod: Object, sandbox: Sandbox) -> None:
+        built = status.build(
+            pod,
+            address=sandbox.address if sandbox.mounted else "",
+            host=sandbox.host,
+            started=sandbox.started,
+            init=sandbox.init,
+            main=sandbox.main,
+        )
+        self._cluster.set_status(kinds.PODS, pod, built)
+
+    def _tell(self, pod: Object, reason: str, text: str) -> None:
+        self._cluster.record.normal(kinds.PODS, pod, _SOURCE, reason, text)
+
+    def _warn(self, pod: Object, reason: str, text: str) -> None:
+        self._cluster.record.warning(kinds.PODS, pod, _SOURCE, reason, text)
+
+
+def _write(container: Container, mounts: Mapping[str, Mapping[str, bytes]]) -> dict[str, str]:
+    """Put mounted files where a process can read them; give its directory for each mount path."""
+    result = {}
+    for number, (path, contents) in enumerate(sorted(mounts.items())):
+        target = container.directory / f"mount-{number}"
+        write_files(target, contents)
+        result[path] = str(target)
+    return result
+
+
+def _host_address(node: Object | None) -> str:
+    for entry in ((node or {}).get("status") or {}).get("addresses") or []:
+        if entry["type"] == "InternalIP":
+            return str(entry["address"])
+    return "10.0.0.10"
+
+
+def _shuts_down(container: Container) -> bool:
+    """Tell whether a container ends the proxy after itself: ``linkerd-await --shutdown``."""
+    words = [*(container.spec.get("command") or []), *(container.spec.get("args") or [])]
+    return any("linkerd-await" in word for word in words) and bool(
+        {"--shutdown", "-S"} & set(words)
+    )
+
+
+def _may_be_shut_down(proxy: Container) -> bool:
+    """Tell whether the proxy answers ``/shutdown``: by default only up to Linkerd 2.15."""
+    return proxy.env().get("LINKERD2_PROXY_SHUTDOWN_ENDPOINT_ENABLED", "true") == "true"
