@@ -11,7 +11,7 @@ import yaml
 
 from runbook.secrets import Redactor
 
-__all__ = ["hidden", "manifest_form", "normalised", "steady", "to_yaml", "yaml_diff"]
+__all__ = ["hidden", "normalised", "steady", "to_yaml", "yaml_diff"]
 
 Object = dict[str, Any]
 
@@ -64,7 +64,7 @@ def hidden(obj: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> Ob
 
     Args:
         obj: The object.
-        other: What it is compared with: where a hidden value differs, it says so.
+        other: What it replaces: where a hidden value differs from it, it says so.
     """
     result: Object = Redactor().data(obj)
     if obj.get("kind") == "Secret" and other is not None:
@@ -87,12 +87,6 @@ def yaml_diff(before: Any, after: Any) -> str:
     lines = difflib.unified_diff(old, new, n=3, lineterm="")
     # Without the names of the two sides, and for a new object without "line 0 to line n" either.
     return "\n".join(list(lines)[2 if old else 3 :])
-
-
-def manifest_form(obj: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> Object:
-    """Give an object as it may be shown and kept: normalised, secrets hidden."""
-    clean = normalised(obj)
-    return hidden(clean, normalised(other) if other is not None else None)
 
 
 def _without_generated(node: Any) -> Any:

@@ -125,7 +125,7 @@ def _plan_object(cluster: Cluster, obj: Mapping[str, Any], own: set[str]) -> Cha
             if action == "update"
             else ""
         )
-    shown_before = diff.hidden(before, desired) if before is not None else None
+    shown_before = diff.hidden(before) if before is not None else None
     return Change(
         action,
         api_version,

@@ -147,7 +147,8 @@ class Result:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         table = self.table()
         link = (
-            f'<div><a href="{escape(self.next)}.ipynb">Next: {escape(self.next)}</a></div>'
+            f'<div><a style="color:inherit" href="{escape(self.next)}.ipynb">'
+            f"Next: {escape(self.next)}</a></div>"
             if self.next and self.status == "ok"
             else ""
         )
