@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -33,6 +34,8 @@ class Scheduler:
     def __init__(self, cluster: Cluster, refusals: Refusals | None = None) -> None:
         self._cluster = cluster.acting_as("kube-scheduler")
         self._refusals = refusals
+        self._assumed: dict[str, str] = {}
+        self._lock = threading.Lock()
 
     def interests(self) -> Mapping[Resource, Callable[[Object], Iterable[Key]]]:
         """Look at pods without a node when they, the nodes or the occupants change."""
@@ -44,6 +47,10 @@ class Scheduler:
         pod = self._cluster.cache.get(kinds.PODS, name, namespace)
         if pod is None or not _waits(pod):
             return None
+        with self._lock:
+            return self._place(pod)
+
+    def _place(self, pod: Object) -> float | None:
         nodes = self._cluster.cache.all(kinds.NODES)
         refused: Counter[str] = Counter()
         suitable = []
@@ -72,10 +79,16 @@ class Scheduler:
         return [kinds.key(pod) for pod in self._cluster.cache.all(kinds.PODS) if _waits(pod)]
 
     def _load(self) -> dict[str, list[Object]]:
+        """Give the pods of each node, those included whose binding is not in the cache yet."""
         load: dict[str, list[Object]] = {}
+        assumed, self._assumed = self._assumed, {}
         for pod in self._cluster.cache.all(kinds.PODS):
-            if pod["spec"].get("nodeName") and not pods.terminal(pod):
-                load.setdefault(pod["spec"]["nodeName"], []).append(pod)
+            uid = pod["metadata"]["uid"]
+            node = pod["spec"].get("nodeName")
+            if not node and uid in assumed:
+                node = self._assumed[uid] = assumed[uid]
+            if node and not pods.terminal(pod):
+                load.setdefault(node, []).append(pod)
         return load
 
     def _full(self, pod: Object, node: Object, load: Mapping[str, list[Object]]) -> str | None:
@@ -120,6 +133,7 @@ class Scheduler:
             "target": target,
         }
         self._cluster.client.create(kinds.PODS, binding, "binding")
+        self._assumed[pod["metadata"]["uid"]] = node["metadata"]["name"]
         text = f"Successfully assigned {namespace}/{name} to {target['name']}"
         self._cluster.record.normal(kinds.PODS, pod, _SOURCE, "Scheduled", text)
 
