@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from runbook.rehearsal import bootstrap, lifecycle
+from runbook.rehearsal.admission import BuiltIn
+from runbook.rehearsal.backend import NodeBackend
 from runbook.rehearsal.bodies import Bodies, Options, options
-from runbook.rehearsal.discovery import Discovery
+from runbook.rehearsal.definitions import Definitions
+from runbook.rehearsal.gate import Gate
 from runbook.rehearsal.identities import Identities
+from runbook.rehearsal.paths import Paths
+from runbook.rehearsal.proxies import Proxies
+from runbook.rehearsal.rbac import Access, Authorizer
 from runbook.rehearsal.reads import Reads
 from runbook.rehearsal.registry import Registry
 from runbook.rehearsal.requests import Request, Response, Stream, Target, target
 from runbook.rehearsal.resources import Resource
-from runbook.rehearsal.statuses import Refusal, method_not_allowed, no_such_resource
+from runbook.rehearsal.reviews import Reviews
+from runbook.rehearsal.services import Services
+from runbook.rehearsal.statuses import Refusal, internal, method_not_allowed, no_such_resource
 from runbook.rehearsal.store import Store
+from runbook.rehearsal.subresources import Subresources
 from runbook.rehearsal.watches import Watches
+from runbook.rehearsal.webhooks import Webhooks
 from runbook.rehearsal.writes import Call, Writes
 
-__all__ = ["Api", "Settings"]
+__all__ = ["Api", "Interceptor", "Settings"]
 
 Answer = Response | Stream
+_LOG = logging.getLogger(__name__)
+_READS = ("get", "list", "watch")
+
+
+class Interceptor(Protocol):
+    """May answer a request in the API server's place, to rehearse its failures."""
+
+    def intercept(self, request: Request) -> Answer | None | Awaitable[Answer | None]:
+        """Give the answer, or None to let the request through."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,38 +52,80 @@ class Settings:
     """What an API server is started with."""
 
     version: str
-    address: str
+    port: int
     token: str
     key: ec.EllipticCurvePrivateKey
-    ca: str
 
-
-class _Open:
-    async def mutate(self, call, operation, obj, old):
-        return obj
-
-    async def validate(self, call, operation, obj, old):
-        return None
+    @property
+    def address(self) -> str:
+        """Give ``host:port``."""
+        return f"127.0.0.1:{self.port}"
 
 
 class Api:
     """Answers requests; knows nothing of HTTP.
 
     Args:
-        settings: Version, address and credentials.
+        settings: Version, port and credentials.
         store: The objects.
+        backend: Runs the pods.
+        faults: May answer in its place.
     """
 
-    def __init__(self, settings: Settings, store: Store) -> None:
-        self.settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        backend: NodeBackend,
+        faults: Interceptor | None = None,
+    ) -> None:
         self.store = store
         self.registry = Registry(settings.version)
-        self.identities = Identities(store, settings.token, settings.key)
         self.watches = Watches(store)
-        self.faults: Any = None
-        self._discovery = Discovery(self.registry, settings.address)
+        self._settings = settings
+        self._faults = faults
+        self._bodies = Bodies(settings.version)
+        self._identities = Identities(store, settings.token, settings.key)
+        self._authorizer = Authorizer(store)
+        self._paths = Paths(self.registry, settings.address)
         self._reads = Reads(store)
-        self._writes = Writes(store, Bodies(settings.version), _Open())
+        services = Services(store, backend)
+        namespaces = self._table(("", "namespaces"))
+        built_in = BuiltIn(store, namespaces)
+        gate = Gate(built_in, Webhooks(store, self.registry, services), self._bodies)
+        self._writes = Writes(store, self._bodies, gate)
+        self._reviews = Reviews(self._authorizer, self._identities)
+        self._proxies = Proxies(store, services)
+        self._definitions = Definitions(store, self.registry, self._bodies)
+        self._subresources = Subresources(
+            store, self._writes, self._bodies, self._identities, backend
+        )
+
+    def start(self) -> None:
+        """Create what every API server has and serve the definitions in the store."""
+        for obj in bootstrap.objects(self.registry, self._settings.port):
+            self._create(obj)
+        self._definitions.start()
+
+    def _table(self, table: tuple[str, str]) -> Resource:
+        found = self.registry.stored(table)
+        assert found is not None  # noqa: S101 - asked for built-in resources only
+        return found
+
+    def _create(self, obj: dict[str, Any]) -> None:
+        """Store an object of the server's own, unless it is there; its endpoint always changes."""
+        group, _, version = obj["apiVersion"].rpartition("/")
+        resource = self.registry.of_kind(group, version, obj["kind"])
+        assert resource is not None  # noqa: S101 - bootstrap objects are built in
+        metadata = obj["metadata"]
+        known = self.store.get(resource.key, metadata.get("namespace", ""), metadata["name"])
+        if known is not None:
+            if obj["kind"] == "Endpoints":
+                self.store.put(resource.key, {**known, "subsets": obj["subsets"]})
+            return
+        obj = self._bodies.complete(resource, obj)
+        obj = self._bodies.track(resource, None, obj, Options("kube-apiserver"))
+        self.store.put(resource.key, {**obj, **lifecycle.new(resource, obj)})
 
     async def serve(self, request: Request) -> Answer:
         """Answer a request, whatever happens."""
@@ -70,61 +133,60 @@ class Api:
             return await self._serve(request)
         except Refusal as refusal:
             return Response.refuse(refusal)
+        except Exception:
+            _LOG.exception("%s %s", request.method, request.path)
+            return Response.refuse(internal("the rehearsal server failed, see its log"))
 
     async def _serve(self, request: Request) -> Answer:
-        request = replace(request, user=self.identities.identify(request))
-        if self.faults is not None:
-            fault = self.faults.intercept(request)
+        request = self._identified(request)
+        if self._faults is not None:
+            fault = self._faults.intercept(request)
             if inspect.isawaitable(fault):
                 fault = await fault
             if fault is not None:
                 return fault
         wanted = target(request)
+        self._authorize(request, wanted)
         if not wanted.resource:
-            return self._document(request)
+            return self._paths.answer(request)
         return await self._resource(request, wanted)
 
-    def _document(self, request: Request) -> Response:
-        path = request.path.rstrip("/") or "/"
-        parts = path.strip("/").split("/")
-        found: Response | None = None
-        if path in ("/readyz", "/healthz", "/livez", "/ping"):
-            return Response(body="ok")
-        if path == "/version":
-            number = self.settings.version.split(".")[1]
-            return Response(
-                body={
-                    "major": "1",
-                    "minor": number,
-                    "gitVersion": f"v1.{number}.0+k3s1",
-                    "gitCommit": "0" * 40,
-                    "gitTreeState": "clean",
-                    "buildDate": "1970-01-01T00:00:00Z",
-                    "goVersion": "go1.25.0",
-                    "compiler": "gc",
-                    "platform": "linux/arm64",
-                }
-            )
-        if path == "/api":
-            found = self._discovery.legacy(request.accept)
-        elif path == "/apis":
-            found = self._discovery.groups(request.accept)
-        elif parts[0] == "api" and len(parts) == 2:
-            found = self._discovery.resources("", parts[1])
-        elif parts[0] == "apis" and len(parts) == 2:
-            found = self._discovery.group(parts[1])
-        elif parts[0] == "apis" and len(parts) == 3:
-            found = self._discovery.resources(parts[1], parts[2])
-        return found or Response(404, "404 page not found\n")
+    def _identified(self, request: Request) -> Request:
+        """Give the request with who asks, or whom that one impersonates."""
+        user = self._identities.identify(request)
+        other = self._identities.impersonated(request)
+        if other is not None:
+            access = Access("impersonate", resource="users", name=other.name)
+            if not self._authorizer.allows(user, access):
+                raise _forbidden("users", "", other.name, access.denial(user))
+            user = other
+        return replace(request, user=user)
+
+    def _authorize(self, request: Request, wanted: Target) -> None:
+        access = Access.of(wanted)
+        if self._authorizer.allows(request.user, access):
+            return
+        denial = access.denial(request.user)
+        if not wanted.resource:
+            raise Refusal(403, f"forbidden: {denial}", "Forbidden", {})
+        raise _forbidden(wanted.resource, wanted.group, wanted.name, denial)
 
     async def _resource(self, request: Request, wanted: Target) -> Answer:
         resource = self.registry.find(wanted.group, wanted.version, wanted.resource)
-        if resource is None:
+        if resource is None or not _routed(resource, wanted):
             raise no_such_resource()
-        reading = wanted.verb in ('get','list','watch')
-        call = Call(request, resource, wanted, Options('') if reading else options(request))
-        if wanted.subresource not in ("", "status"):
-            raise no_such_resource()
+        if wanted.subresource == "proxy":
+            return await self._proxies.answer(resource, wanted, request)
+        reading = wanted.verb in _READS
+        call = Call(request, resource, wanted, Options("") if reading else options(request))
+        if wanted.subresource:
+            return await self._subresources.answer(call)
+        if wanted.verb not in resource.verbs or (wanted.verb == "create" and wanted.name):
+            raise method_not_allowed()
+        if resource.namespaced and not wanted.namespace and wanted.verb not in ("list", "watch"):
+            raise method_not_allowed()
+        if self._reviews.answers(resource):
+            return self._reviews.answer(resource, request, wanted.namespace)
         match wanted.verb:
             case "get":
                 return self._reads.get(resource, wanted, request)
@@ -132,9 +194,13 @@ class Api:
                 return self._reads.list(resource, wanted, request)
             case "watch":
                 return Stream(self.watches.open(resource, wanted, request))
+        return await self._write(call)
+
+    async def _write(self, call: Call) -> Response:
+        match call.target.verb:
+            case "create" if call.resource.plural == "bindings":
+                return await self._subresources.bind_named(call, self._table(("", "pods")))
             case "create":
-                if wanted.name:
-                    raise method_not_allowed()
                 return await self._writes.create(call)
             case "update":
                 return await self._writes.update(call)
@@ -142,6 +208,25 @@ class Api:
                 return await self._writes.patch(call)
             case "delete":
                 return await self._writes.delete(call)
-            case "deletecollection":
-                return await self._writes.delete_collection(call)
-        raise method_not_allowed()
+        return await self._writes.delete_collection(call)
+
+
+def _routed(resource: Resource, wanted: Target) -> bool:
+    """Tell whether a real server has a route: names need a namespace where there is one."""
+    if resource.plural == "namespaces" and not resource.group:
+        return True
+    if resource.namespaced:
+        return bool(wanted.namespace) or not wanted.name
+    return not wanted.namespace
+
+
+def _forbidden(resource: str, group: str, name: str, why: str) -> Refusal:
+    qualified = f"{resource}.{group}" if group else resource
+    details = {"name": name, "group": group, "kind": resource}
+    subject = f'{qualified} "{name}"' if name else qualified
+    return Refusal(
+        403,
+        f"{subject} is forbidden: {why}",
+        "Forbidden",
+        {key: value for key, value in details.items() if value},
+    )

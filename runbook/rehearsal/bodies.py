@@ -248,11 +248,10 @@ class Bodies:
 
     def causes(self, resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
         """Find what is wrong with the values of an object."""
-        found = rules.causes(resource.qualified, obj, old)
+        found = list(rules.causes(resource.qualified, obj, old))
         kind = self.type_of(resource)
-        if kind is None or (resource.crd is None and found):
-            return found
-        return found + [c for c in kind.check(obj) if c not in found]
+        checked = [] if kind is None else kind.check(obj)
+        return found + [cause for cause in checked if cause not in found]
 
     def track(
         self,

@@ -11,7 +11,7 @@ from typing import Any
 
 from runbook.rehearsal.resources import Resource
 
-__all__ = ["AGE_DESCRIPTION", "NAME", "Column", "age", "builtin", "created", "json_path", "text"]
+__all__ = ["AGE_DESCRIPTION", "NAME", "Column", "age", "builtin", "created", "json_path", "selector_text", "text"]
 
 Object = Mapping[str, Any]
 Cell = Callable[[Object], Any]
@@ -111,7 +111,6 @@ def text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
-_STEP = re.compile(r"\.?([A-Za-z0-9_\-/\\.]+?)(?=\.|\[|$)|\[(.*?)\]")
 _FILTER = re.compile(r"""\?\(@\.([\w.]+)\s*==\s*["'](.*?)["']\)""")
 
 
@@ -167,6 +166,25 @@ def _descend(item: Any, step: str) -> list[Any]:
     if inner.lstrip("-").isdigit() and -len(item) <= int(inner) < len(item):
         return [item[int(inner)]]
     return []
+
+
+def selector_text(selector: Mapping[str, Any] | None) -> str:
+    """Write a LabelSelector as one line.
+
+    >>> selector_text({"matchLabels": {"b": "2", "a": "1"}})
+    'a=1,b=2'
+    """
+    found = [f"{k}={v}" for k, v in sorted(((selector or {}).get("matchLabels") or {}).items())]
+    for term in (selector or {}).get("matchExpressions") or ():
+        values = ",".join(term.get("values") or ())
+        match term["operator"]:
+            case "Exists":
+                found.append(term["key"])
+            case "DoesNotExist":
+                found.append(f"!{term['key']}")
+            case operator:
+                found.append(f"{term['key']} {operator.lower()} ({values})")
+    return ",".join(found)
 
 
 def _column(name: str, cell: Cell, *, wide: bool = False, type: str = "string") -> Column:  # noqa: A002

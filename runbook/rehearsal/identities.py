@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import json
 import secrets
 import time
@@ -51,6 +52,11 @@ class Identities:
         self._token = token
         self._key = key
         self._checked: dict[str, tuple[float, User]] = {}
+
+    @property
+    def audience(self) -> str:
+        """Give the audience of tokens that ask for none: the API server."""
+        return AUDIENCE
 
     def identify(self, request: Request) -> User:
         """Tell who asks, honouring impersonation headers.
@@ -101,12 +107,12 @@ class Identities:
         return user
 
     def issue(
-        self, account: Object, audiences: tuple[str, ...], seconds: int, pod: Mapping[str, Any] | None
-    ) -> tuple[str, float]:
+        self, account: Object, audiences: tuple[str, ...], seconds: int, bound_to: Mapping[str, Any] | None
+    ) -> tuple[str, datetime.datetime]:
         """Sign a token for a service account.
 
         Returns:
-            The token and when it expires, seconds since the epoch.
+            The token and when it expires.
         """
         metadata = account["metadata"]
         now = int(time.time())
@@ -114,8 +120,8 @@ class Identities:
             "namespace": metadata["namespace"],
             "serviceaccount": {"name": metadata["name"], "uid": metadata["uid"]},
         }
-        if pod:
-            bound["pod"] = {"name": pod["name"], "uid": pod.get("uid", "")}
+        if bound_to and bound_to.get("kind") == "Pod":
+            bound["pod"] = {"name": bound_to["name"], "uid": bound_to.get("uid", "")}
         claims = {
             "aud": list(audiences) or [AUDIENCE],
             "exp": now + seconds,
@@ -129,7 +135,8 @@ class Identities:
         signed = f"{head}.{_encode(json.dumps(claims).encode())}"
         r, s = decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
         raw = r.to_bytes(_COORDINATE, "big") + s.to_bytes(_COORDINATE, "big")
-        return f"{signed}.{_encode(raw)}", now + seconds
+        expires = datetime.datetime.fromtimestamp(now + seconds, datetime.UTC)
+        return f"{signed}.{_encode(raw)}", expires
 
     def _claims(self, token: str) -> dict[str, Any] | None:
         try:

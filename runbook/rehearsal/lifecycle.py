@@ -16,6 +16,7 @@ from runbook.rehearsal.resources import Resource
 __all__ = ["Deletion", "carry_over", "generated_name", "named", "new", "same", "start_deletion"]
 
 Object = dict[str, Any]
+_CLEAN_UP = "customresourcecleanup.apiextensions.k8s.io"
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SERVER_FIELDS = (
     "uid",
@@ -165,6 +166,8 @@ def start_deletion(resource: Resource, obj: Object, deletion: Deletion) -> Objec
     """Give a terminating object, or None when it can go at once."""
     metadata = dict(obj["metadata"])
     finalizers = _finalizers(list(metadata.get("finalizers") or ()), deletion.propagation)
+    if resource.key == ("apiextensions.k8s.io", "customresourcedefinitions"):
+        finalizers = list(dict.fromkeys([*finalizers, _CLEAN_UP]))
     grace = _grace(resource, obj, deletion)
     namespace = resource.key == ("", "namespaces")
     waits = bool(finalizers) or grace > 0 or (namespace and bool(_namespace_finalizers(obj)))

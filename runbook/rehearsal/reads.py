@@ -16,7 +16,7 @@ from runbook.rehearsal.selectors import Selector, field_selector, label_selector
 from runbook.rehearsal.statuses import bad_request, expired, missing
 from runbook.rehearsal.store import Object, Store, TooOldError
 
-__all__ = ["Reads", "present", "represent", "selector"]
+__all__ = ["Reads", "form", "present", "represent", "selector"]
 
 
 def selector(request: Request, resource: Resource) -> Selector:
@@ -141,15 +141,15 @@ def represent(
         request: Its Accept header and ``includeObject`` decide.
         metadata: Metadata of the list; None when this is a single object.
     """
-    form = _form(request.accept)
-    if form == "Table":
+    shape = form(request.accept)
+    if shape == "Table":
         return tables.table(
             resource,
             objects,
             metadata if metadata is not None else _table_metadata(objects[0]),
             include=request.query.get("includeObject", "Metadata"),
         )
-    if form.startswith("PartialObjectMetadata"):
+    if shape.startswith("PartialObjectMetadata"):
         partial = [tables.partial(o) for o in objects]
         if metadata is None:
             return partial[0]
@@ -173,7 +173,7 @@ def _table_metadata(obj: Object) -> dict[str, Any]:
     return {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
 
 
-def _form(accept: str) -> str:
+def form(accept: str) -> str:
     """Give the ``as=`` form of the first media type that can be served."""
     for media in accept.split(","):
         name, *parameters = [part.strip() for part in media.split(";")]

@@ -39,6 +39,7 @@ class Request:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes = b""
+    query_string: str = ""
     user: User = field(default_factory=lambda: User("system:anonymous"))
 
     @classmethod
@@ -49,7 +50,7 @@ class Request:
         parts = urlsplit(uri)
         query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
         lowered = {name.lower(): value for name, value in headers.items()}
-        return cls(method, unquote(parts.path), query, lowered, body)
+        return cls(method, unquote(parts.path), query, lowered, body, parts.query)
 
     def flag(self, name: str) -> bool:
         """Read a boolean query parameter: present and neither ``0`` nor ``false``."""
@@ -198,9 +199,9 @@ def target(request: Request) -> Target:
 
 def _verb(request: Request, name: str) -> str:
     if request.method in ("GET", "HEAD"):
-        if name:
-            return "get"
-        return "watch" if request.watching else "list"
+        if request.watching:
+            return "watch"
+        return "get" if name else "list"
     if request.method == "DELETE" and not name:
         return "deletecollection"
     return _VERBS.get(request.method, request.method.lower())

@@ -20,6 +20,7 @@ from tornado.httpserver import HTTPServer
 
 from runbook.errors import RehearsalError
 from runbook.rehearsal.api import Api, Settings
+from runbook.rehearsal.backend import NoNodes
 from runbook.rehearsal.server import listen
 from runbook.rehearsal.store import Store
 from runbook.rehearsal.tls import Authority, write_private
@@ -137,10 +138,10 @@ class Twin:
 
         server, port = listen(serve, authority.server_context())
         self._servers.append(server)
-        address = f"127.0.0.1:{port}"
-        self.url = f"https://{address}"
-        settings = Settings(self.kubernetes_version, address, token, authority.key, authority.ca)
-        self._api = Api(settings, self._store)
+        self.url = f"https://127.0.0.1:{port}"
+        settings = Settings(self.kubernetes_version, port, token, authority.key)
+        self._api = Api(settings, self._store, NoNodes())
+        self._api.start()
         write_private(self.kubeconfig, self._write_kubeconfig(authority.ca, token))
 
     async def _close(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runbook.rehearsal import tables
-from runbook.rehearsal.reads import _form, present, selector
+from runbook.rehearsal.reads import form, present, selector
 from runbook.rehearsal.requests import Request, Target
 from runbook.rehearsal.resources import Resource
 from runbook.rehearsal.selectors import Selector
@@ -107,8 +107,8 @@ class Watches:
         watch = _Watch(
             resource,
             namespace,
-            selector(request, resource),
-            _form(request.accept),
+            _selector(request, resource, target.name),
+            form(request.accept),
             request.query.get("includeObject", "Metadata"),
             request.flag("allowWatchBookmarks"),
         )
@@ -195,6 +195,14 @@ class Watches:
                 continue
             if (event := watch.event(change)) is not None:
                 yield event
+
+
+def _selector(request: Request, resource: Resource, name: str) -> Selector:
+    """Read the selectors; a watch of one object is a watch by its name."""
+    wanted = selector(request, resource)
+    if not name:
+        return wanted
+    return Selector(wanted.labels, (*wanted.fields, ("metadata.name", True, name)))
 
 
 def _revision(text: str) -> int:

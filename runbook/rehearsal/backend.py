@@ -1,0 +1,40 @@
+"""What the API server asks of whoever runs the pods."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+__all__ = ["NodeBackend", "NoNodes"]
+
+
+class NodeBackend(Protocol):
+    """Runs pods; the API server fetches logs and statistics from it and connects to ports."""
+
+    def logs(
+        self, namespace: str, pod: str, container: str, *, previous: bool, tail: int | None
+    ) -> str | None:
+        """Give a container's log, its last ``tail`` lines if given; None if it has not run."""
+
+    def endpoint(self, namespace: str, pod: str, port: int) -> tuple[str, int] | None:
+        """Give host and port where a pod's port really listens; None if it does not."""
+
+    def stats(self, node: str) -> dict[str, Any]:
+        """Give a node's statistics as the kubelet's Summary API does."""
+
+
+class NoNodes:
+    """Stands in where nothing runs pods."""
+
+    def logs(
+        self, namespace: str, pod: str, container: str, *, previous: bool, tail: int | None
+    ) -> str | None:
+        """Have no logs."""
+        return None
+
+    def endpoint(self, namespace: str, pod: str, port: int) -> tuple[str, int] | None:
+        """Have no ports."""
+        return None
+
+    def stats(self, node: str) -> dict[str, Any]:
+        """Have no statistics but the node's name."""
+        return {"node": {"nodeName": node}, "pods": []}

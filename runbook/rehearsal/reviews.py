@@ -1,0 +1,122 @@
+"""Reviews: questions about access and identity that are answered, not stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from runbook.rehearsal import parsing
+from runbook.rehearsal.identities import Identities
+from runbook.rehearsal.rbac import Access, Authorizer
+from runbook.rehearsal.requests import Request, Response, User, stamp
+from runbook.rehearsal.resources import Resource
+from runbook.rehearsal.schema import Cause
+from runbook.rehearsal.statuses import bad_request, invalid
+
+__all__ = ["Reviews"]
+
+Object = dict[str, Any]
+
+
+class Reviews:
+    """Answers the groups authorization.k8s.io and authentication.k8s.io.
+
+    Args:
+        authorizer: Knows the roles.
+        identities: Knows the tokens.
+    """
+
+    def __init__(self, authorizer: Authorizer, identities: Identities) -> None:
+        self._authorizer = authorizer
+        self._identities = identities
+
+    def answers(self, resource: Resource) -> bool:
+        """Tell whether a resource is a review."""
+        return resource.group in ("authentication.k8s.io", "authorization.k8s.io")
+
+    def answer(self, resource: Resource, request: Request, namespace: str) -> Response:
+        """Answer a review.
+
+        Raises:
+            Refusal: The question is incomplete.
+        """
+        body = parsing.parse(request, resource.kind)
+        spec = body.get("spec") or {}
+        match resource.kind:
+            case "SelfSubjectAccessReview":
+                status = self._access(resource, spec, request.user)
+            case "SubjectAccessReview" | "LocalSubjectAccessReview":
+                status = self._access(resource, spec, _subject(spec))
+            case "SelfSubjectRulesReview":
+                status = self._rules(spec, request.user)
+            case "TokenReview":
+                status = self._token(spec)
+            case _:
+                status = {"userInfo": _info(request.user)}
+        metadata = {k: v for k, v in (body.get("metadata") or {}).items() if k != "managedFields"}
+        if resource.kind == "SelfSubjectReview":
+            metadata["creationTimestamp"] = stamp()
+        if namespace:
+            metadata["namespace"] = namespace
+        answer: Object = {
+            "kind": resource.kind,
+            "apiVersion": resource.api_version,
+            "metadata": metadata,
+        }
+        if resource.kind != "SelfSubjectReview":
+            answer["spec"] = {} if resource.kind == "SelfSubjectRulesReview" else spec
+        return Response(201, {**answer, "status": status})
+
+    def _access(self, resource: Resource, spec: Mapping[str, Any], user: User) -> Object:
+        wanted, plain = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+        if (wanted is None) is (plain is None):
+            message = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            cause = Cause("FieldValueInvalid", f"Invalid value: {message}", "spec.resourceAttributes")
+            raise invalid(resource.group, resource.kind, "", [cause])
+        if wanted is None:
+            access = Access(plain.get("verb", ""), path=plain.get("path", ""))
+        else:
+            access = Access(
+                wanted.get("verb", ""),
+                wanted.get("group", ""),
+                wanted.get("resource", ""),
+                wanted.get("subresource", ""),
+                wanted.get("namespace", ""),
+                wanted.get("name", ""),
+            )
+        return {"allowed": self._authorizer.allows(user, access)}
+
+    def _rules(self, spec: Mapping[str, Any], user: User) -> Object:
+        namespace = spec.get("namespace", "")
+        if not namespace:
+            raise bad_request("no namespace on request")
+        everything = [
+            {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+            {"verbs": ["*"], "nonResourceURLs": ["*"]},
+        ]
+        masters = "system:masters" in user.groups
+        rules = everything if masters else list(self._authorizer.rules(user, namespace))
+        return {
+            "resourceRules": [r for r in rules if r.get("resources")],
+            "nonResourceRules": [r for r in rules if r.get("nonResourceURLs")],
+            "incomplete": False,
+        }
+
+    def _token(self, spec: Mapping[str, Any]) -> Object:
+        user = self._identities.of_token(spec.get("token", ""))
+        if user is None:
+            return {"user": {}, "error": "invalid bearer token"}
+        audiences = spec.get("audiences") or [self._identities.audience]
+        return {"authenticated": True, "user": _info(user), "audiences": audiences}
+
+
+def _subject(spec: Mapping[str, Any]) -> User:
+    return User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""))
+
+
+def _info(user: User) -> Object:
+    info: Object = {"username": user.name}
+    if user.uid:
+        info["uid"] = user.uid
+    info["groups"] = list(user.groups)
+    return info
