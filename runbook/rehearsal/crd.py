@@ -43,6 +43,13 @@ def _name(crd: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[Cause]:
         yield required("spec.group")
     elif "." not in group:
         yield invalid("spec.group", group, "should be a domain with at least one dot")
+    if spec.get("preserveUnknownFields"):
+        yield invalid(
+            "spec.preserveUnknownFields",
+            True,
+            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in "
+            "spec.versions[*].schema instead",
+        )
     scope = spec.get("scope")
     if not scope:
         yield required("spec.scope")

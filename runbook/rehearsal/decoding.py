@@ -18,13 +18,22 @@ __all__ = ["default", "misfit", "prune", "unknown"]
 #: Optional strings that are pointers in Go: an empty one means something and is kept.
 _POINTER_STRINGS = frozenset(
     {
-        "storageClassName",
-        "ingressClassName",
-        "loadBalancerClass",
-        "runtimeClassName",
-        "volumeAttributesClassName",
-        "apiGroup",
-        "namespace",
+        "CrossVersionObjectReference.apiVersion",
+        "EndpointPort.appProtocol",
+        "EndpointPort.name",
+        "GRPCAction.service",
+        "HostPathVolumeSource.type",
+        "IngressSpec.ingressClassName",
+        "PersistentVolumeClaimSpec.storageClassName",
+        "PersistentVolumeClaimSpec.volumeAttributesClassName",
+        "PodSpec.runtimeClassName",
+        "ServicePort.appProtocol",
+        "ServiceReference.path",
+        "ServiceSpec.loadBalancerClass",
+        "TypedLocalObjectReference.apiGroup",
+        "TypedObjectReference.apiGroup",
+        "TypedObjectReference.namespace",
+        "WebhookClientConfig.url",
     }
 )
 
@@ -181,7 +190,8 @@ def _left_out(shape: Shape, child: Shape, key: str, item: Any) -> bool:
         return False
     if child.kind == "list" or (child.kind == "object" and child.values is not None):
         return True
-    return child.kind == "string" and item == "" and key not in _POINTER_STRINGS
+    owner = shape.go.rsplit(".", 1)[-1]
+    return child.kind == "string" and item == "" and f"{owner}.{key}" not in _POINTER_STRINGS
 
 
 def default(shape: Shape, value: Any) -> Any:
@@ -208,14 +218,13 @@ def default(shape: Shape, value: Any) -> Any:
 
 
 def _custom_defaults(shape: Shape, result: dict[str, Any]) -> None:
-    """Fill defaults; a ``null`` where null is not allowed counts as absent if there is one."""
+    """Fill defaults; a ``null`` where null is not allowed counts as absent."""
+    for key, item in list(result.items()):
+        child = shape.fields.get(key, shape.values)
+        if item is None and child is not None and child.custom and not child.nullable:
+            del result[key]
+            if key not in shape.fields and "default" in child.raw:
+                result[key] = copy.deepcopy(child.raw["default"])
     for key, field in shape.fields.items():
-        if "default" not in field.raw:
-            continue
-        if key not in result or (result[key] is None and not field.nullable):
+        if key not in result and "default" in field.raw:
             result[key] = copy.deepcopy(field.raw["default"])
-    values = shape.values
-    if values is not None and "default" in values.raw:
-        for key, item in result.items():
-            if item is None and key not in shape.fields and not values.nullable:
-                result[key] = copy.deepcopy(values.raw["default"])

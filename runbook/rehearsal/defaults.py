@@ -52,6 +52,9 @@ def _pod(obj: Object) -> None:
     _pod_spec(spec)
     for container in (*_each(spec.get("initContainers")), *_each(spec.get("containers"))):
         _requests_from_limits(container)
+        if spec.get("hostNetwork"):
+            for port in _each(container.get("ports")):
+                _put(port, hostPort=port.get("containerPort"))
     obj.setdefault("status", {}).setdefault("phase", "Pending")
 
 
@@ -68,11 +71,6 @@ def _pod_spec(spec: Object) -> None:
         securityContext={},
         schedulerName="default-scheduler",
     )
-    if spec.get("hostNetwork"):
-        for container in (*_each(spec.get("initContainers")), *_each(spec.get("containers"))):
-            for port in _each(container.get("ports")):
-                if "containerPort" in port:
-                    _put(port, hostPort=port["containerPort"])
     if spec.get("serviceAccountName"):
         _put(spec, serviceAccount=spec["serviceAccountName"])
     elif spec.get("serviceAccount"):

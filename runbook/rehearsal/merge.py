@@ -52,12 +52,11 @@ def json_patch(current: Mapping[str, Any], ops: Any) -> Object:
     Raises:
         PatchFailed: 400 if the patch is malformed, 422 if it does not fit the object.
     """
-    if not isinstance(ops, list) or not all(isinstance(op, Mapping) for op in ops):
-        kind = "object" if isinstance(ops, Mapping) else "value"
-        raise PatchFailed(
-            f"error decoding patch: json: cannot unmarshal {kind} into Go value of type "
-            "jsonpatch.Patch"
-        )
+    if not isinstance(ops, list):
+        raise PatchFailed(_undecodable(ops, "[]interface {}"))
+    for op in ops:
+        if not isinstance(op, Mapping):
+            raise PatchFailed(_undecodable(op, "jsonpatch.Operation"))
     try:
         result = jsonpatch.apply_patch(copy.deepcopy(dict(current)), ops)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as wrong:
@@ -69,6 +68,12 @@ def json_patch(current: Mapping[str, Any], ops: Any) -> Object:
     return result
 
 
+def _undecodable(patch: Any, wanted: str) -> str:
+    kinds = ((bool, "bool"), (str, "string"), (list, "array"), (Mapping, "object"))
+    kind = next((name for type, name in kinds if isinstance(patch, type)), "number")
+    return f"error decoding patch: json: cannot unmarshal {kind} into Go value of type {wanted}"
+
+
 def json_merge(current: Mapping[str, Any], patch: Any) -> Object:
     """Apply an RFC 7386 merge patch.
 
@@ -76,7 +81,7 @@ def json_merge(current: Mapping[str, Any], patch: Any) -> Object:
         PatchFailed: The patch is no JSON object.
     """
     if not isinstance(patch, Mapping):
-        raise PatchFailed("error decoding patch: Invalid JSON Patch")
+        raise PatchFailed(_undecodable(patch, "map[string]interface {}"))
     merged: Object = _json_merge(current, patch)
     return merged
 
@@ -109,7 +114,7 @@ def strategic(type: Type, current: Mapping[str, Any], patch: Any) -> Object:
         PatchFailed: The patch makes no sense for this kind.
     """
     if not isinstance(patch, Mapping):
-        raise PatchFailed("error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}")  # fmt: skip  # noqa: E501
+        raise PatchFailed(_undecodable(patch, "map[string]interface {}").partition(": ")[2])
     if type.custom:
         raise PatchFailed("strategic merge patch is not supported for custom resources")
     merged: Object = _object(type.shape, current, patch)
@@ -183,14 +188,17 @@ def _order_only(shape: Shape, result: Object, patch: Mapping[str, Any]) -> None:
 
 
 def _list(shape: Shape, current: Any, patch: list[Any], order: Any) -> list[Any]:
+    if "merge" not in shape.strategies:
+        return copy.deepcopy([item for item in patch if not _is_directive(item)])
     before = current if isinstance(current, list) else []
-    if shape.merge_key and "merge" in shape.strategies:
+    if shape.merge_key:
         result = _keyed(shape, before, patch)
-        return _ordered(result, order, shape.merge_key, before)
-    if "merge" in shape.strategies:
+    else:
         result = before + [item for item in patch if item not in before]
-        return _ordered(result, order, "", before)
-    return copy.deepcopy([item for item in patch if not _is_directive(item)])
+    if order is None:
+        # Without a stated order the patch itself is one: what it adds comes before the rest.
+        order = [item for item in patch if not (isinstance(item, Mapping) and _DIRECTIVE in item)]
+    return _ordered(result, order, shape.merge_key, before)
 
 
 def _is_directive(item: Any) -> bool:
@@ -227,7 +235,7 @@ def _go_map(item: Any) -> str:
 
 
 def _ordered(result: list[Any], order: Any, key: str, before: list[Any]) -> list[Any]:
-    """Sort a merged list: listed items in the listed order, others where they stood."""
+    """Sort a merged list: listed items in the listed order, others before what they preceded."""
     if not isinstance(order, Sequence) or isinstance(order, str):
         return result
 
