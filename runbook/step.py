@@ -91,7 +91,7 @@ class Step:
             CheckError: Something failed; the whole table has been shown.
         """
         with self._part(title):
-            self._checked(wanted, title)
+            self._check(wanted, title)
 
     def plan(self, *wanted: Mapping[str, Any] | Release | None) -> Plan:
         """Work out what would change, and show it. Changes nothing.
@@ -162,7 +162,7 @@ class Step:
                 self._outcomes.extend(skipped.outcomes)
                 self._display(skipped)
             else:
-                self._checked(wanted, title)
+                self._check(wanted, title)
 
     def finish(self) -> None:
         """Show the result: verdicts, what changed, timings, undo, and where to go on."""
@@ -188,7 +188,7 @@ class Step:
         )
         self._display(made)
 
-    def _checked(self, wanted: Sequence[Check], title: str) -> None:
+    def _check(self, wanted: Sequence[Check], title: str) -> None:
         verdicts = checks.run(
             wanted,
             self,
