@@ -187,6 +187,18 @@ class Client:
         kind = answer.headers.get("Content-Type", "")
         return json.loads(answer.data) if "json" in kind else answer.data.decode()
 
+    def served(self, api_version: str) -> dict[str, Resource]:
+        """Ask which resources a group version has, by kind."""
+        group, _, version = api_version.rpartition("/")
+        found = self.request("GET", f"/apis/{api_version}" if group else f"/api/{version}")
+        return {
+            entry["kind"]: Resource(
+                group, version, entry["name"], entry["kind"], entry["namespaced"]
+            )
+            for entry in found["resources"]
+            if "/" not in entry["name"]
+        }
+
     def get(
         self, resource: Resource, name: str, namespace: str = "", subresource: str = ""
     ) -> Object:

@@ -19,8 +19,12 @@ from typing import Any, Self
 from tornado.httpserver import HTTPServer
 
 from runbook.errors import RehearsalError
+from runbook.rehearsal import picluster
 from runbook.rehearsal.api import Api, Settings
-from runbook.rehearsal.backend import NoNodes
+from runbook.rehearsal.backend import Attached
+from runbook.rehearsal.client import Client
+from runbook.rehearsal.controllers import Handle, start
+from runbook.rehearsal.faults import Faults
 from runbook.rehearsal.server import listen
 from runbook.rehearsal.store import Store
 from runbook.rehearsal.tls import Authority, write_private
@@ -61,6 +65,9 @@ class Twin:
         self.chart_repository = ""
         self._persist = persist
         self._parts = {"kubelet": kubelet, "controllers": controllers, "content": content}
+        self.faults = Faults(self._drop_watches)
+        self._nodes = Attached()
+        self._handle: Handle | None = None
         self._store = Store()
         self._api: Api | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -99,17 +106,45 @@ class Twin:
         )
         self._thread.start()
         started.result()
+        self._populate()
 
     def stop(self) -> None:
         """Stop everything; a second call does nothing."""
         loop, thread = self._loop, self._thread
         if loop is None or thread is None:
             return
+        if self._handle is not None:
+            self._handle.stop()
         self._loop = self._thread = None
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         if self._temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    def settled(self, timeout: float = 30) -> bool:
+        """Wait until the controllers have nothing left to do.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether they came to rest in time.
+        """
+        return self._handle is None or self._handle.settled(timeout)
+
+    def _populate(self) -> None:
+        """Fill the cluster and run its controllers, all of it through the API."""
+        client = Client.from_kubeconfig(self.kubeconfig, agent="k3s")
+        if self._parts["content"]:
+            picluster.create(client, self.kubernetes_version)
+        if self._parts["controllers"]:
+            self._handle = start(
+                client, kubelet=self._parts["kubelet"], faults=self.faults, nodes=self._nodes
+            )
+
+    def _drop_watches(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.api.watches.drop_all)
 
     def _run(self, started: concurrent.futures.Future[None]) -> None:
         """Run the event loop of the API server in its own thread."""
@@ -140,7 +175,7 @@ class Twin:
         self._servers.append(server)
         self.url = f"https://127.0.0.1:{port}"
         settings = Settings(self.kubernetes_version, port, token, authority.key)
-        self._api = Api(settings, self._store, NoNodes())
+        self._api = Api(settings, self._store, self._nodes, self.faults)
         self._api.start()
         write_private(self.kubeconfig, self._write_kubeconfig(authority.ca, token))
 

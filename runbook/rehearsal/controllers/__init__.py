@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runbook.rehearsal.backend import Attached
 from runbook.rehearsal.client import Client
 from runbook.rehearsal.controllers.certmanager import Certificates, Issuers, Requests
 from runbook.rehearsal.controllers.cronjobs import CronJobs
@@ -60,13 +61,20 @@ class Handle:
             self.kubelet.stop()
 
 
-def start(client: Client, *, kubelet: bool = True, faults: Faults | None = None) -> Handle:
+def start(
+    client: Client,
+    *,
+    kubelet: bool = True,
+    faults: Faults | None = None,
+    nodes: Attached | None = None,
+) -> Handle:
     """Run the controllers against an API server.
 
     Args:
         client: How to reach it, with all rights.
         kubelet: Also run the pods of every node.
         faults: What shall go wrong; nothing by default.
+        nodes: Gets the kubelet, for the API server to ask.
     """
     manager = Manager(client.acting_as(_AGENT))
     cluster = manager.cluster
@@ -77,6 +85,8 @@ def start(client: Client, *, kubelet: bool = True, faults: Faults | None = None)
     if kubelet:
         runner = Kubelet(cluster, lambda key, after: manager.look("kubelet", key, after), faults)
         manager.add(runner)
+        if nodes is not None:
+            nodes.backend = runner
     for controller in (
         garbage,
         spaces,

@@ -123,7 +123,9 @@ class Informers:
                 else:
                     self._cache.put(resource, obj)
 
-    async def _events(self, path: str, query: dict[str, str]) -> AsyncGenerator[dict[str, Any], None]:
+    async def _events(
+        self, path: str, query: dict[str, str]
+    ) -> AsyncGenerator[dict[str, Any], None]:
         rest = b""
         async with contextlib.aclosing(self._chunks(f"{path}?{urlencode(query)}")) as chunks:
             async for chunk in chunks:

@@ -85,7 +85,9 @@ class Issuers:
         if "selfSigned" in spec:
             return "IsReady", ""
         found = next((kind for kind in _KINDS if kind in spec), "none")
-        raise NoKeyPairError("ErrInitIssuer", f"the rehearsal cluster has no issuer of type {found}")
+        raise NoKeyPairError(
+            "ErrInitIssuer", f"the rehearsal cluster has no issuer of type {found}"
+        )
 
     def _of_secret(self, secret: Object) -> Iterable[Key]:
         namespace, name = kinds.key(secret)
@@ -130,7 +132,9 @@ def key_pair(cluster: Cluster, issuer: Object) -> KeyPair:
         text = "Invalid signing key pair: tls: private key does not match public key"
         raise NoKeyPairError("ErrInvalidKeyPair", text)
     if not _is_ca(chain[0]):
-        raise NoKeyPairError("ErrInvalidKeyPair", "Invalid signing key pair: certificate is not a CA")
+        raise NoKeyPairError(
+            "ErrInvalidKeyPair", "Invalid signing key pair: certificate is not a CA"
+        )
     return KeyPair(chain, key)
 
 
