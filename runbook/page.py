@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - nbformat alone takes a second to import
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 __all__ = ["index", "notebook"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_LINK = re.compile(r'<a href="(?P<name>\d\d-[a-z0-9-]+)\.ipynb"')
 
 
 def index(result: Mapping[str, Any]) -> str:
@@ -51,7 +53,13 @@ def notebook(executed: Mapping[str, Any], *, run: Mapping[str, Any], name: str) 
     )
     read: Any = nbformat.from_dict
     body, _ = exporter.from_notebook_node(read(executed), resources=resources)
-    return str(body)
+    return _LINK.sub(lambda found: _linked(found, run), str(body))
+
+
+def _linked(found: re.Match[str], run: Mapping[str, Any]) -> str:
+    """Lead a link between notebooks to the page of this run, or nowhere if there is none."""
+    there = any(step["notebook"] == found["name"] for step in run["steps"])
+    return f'<a href="{found["name"]}.html"' if there else "<a"
 
 
 def _style() -> str:

@@ -219,3 +219,12 @@ def test_files_are_written_whole_or_not_at_all(
         kept.save()
     assert (kept.directory / "result.json").read_text() == before
     assert not [path for path in kept.directory.iterdir() if path.name.startswith(".")]
+
+
+def test_links_between_notebooks_lead_to_pages_of_the_run(tmp_path: Path) -> None:
+    kept = record(tmp_path)
+    text = "[anchor](13-trust-anchor.ipynb) [control plane](15-control-plane.ipynb)"
+    kept.keep("12-identity-issuer", notebook(text=text))
+    page = (kept.directory / "12-identity-issuer.html").read_text()
+    assert '<a href="13-trust-anchor.html">anchor</a>' in page
+    assert "<a>control plane</a>" in page
