@@ -59,3 +59,28 @@ class Attached:
     def stats(self, node: str) -> dict[str, Any]:
         """Give a node's statistics."""
         return self.backend.stats(node)
+
+
+class Switch:
+    """A backend that is put in place after the API server has started.
+
+    Attributes:
+        to: What runs the pods; nothing at first.
+    """
+
+    def __init__(self) -> None:
+        self.to: NodeBackend = NoNodes()
+
+    def logs(
+        self, namespace: str, pod: str, container: str, *, previous: bool, tail: int | None
+    ) -> str | None:
+        """Pass the question on."""
+        return self.to.logs(namespace, pod, container, previous=previous, tail=tail)
+
+    def endpoint(self, namespace: str, pod: str, port: int) -> tuple[str, int] | None:
+        """Pass the question on."""
+        return self.to.endpoint(namespace, pod, port)
+
+    def stats(self, node: str) -> dict[str, Any]:
+        """Pass the question on."""
+        return self.to.stats(node)

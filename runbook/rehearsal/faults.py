@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 from runbook.errors import RehearsalError
 from runbook.rehearsal.client import Object
-from runbook.rehearsal.controllers import kinds
 from runbook.rehearsal.requests import Request, Response, target
 from runbook.rehearsal.statuses import Refusal
 
@@ -176,7 +175,8 @@ class Faults:
 
     def never_ready(self, certificate: Object) -> str | None:
         """Give what a Certificate that shall not become ready says, or None."""
-        namespace, name = kinds.key(certificate)
+        meta = certificate["metadata"]
+        namespace, name = meta.get("namespace", ""), meta["name"]
         for fault in self.active().values():
             here = fault.namespace in ("", namespace) and fault.name in ("", name)
             if fault.kind == "never-ready" and here:

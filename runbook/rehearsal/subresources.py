@@ -142,8 +142,10 @@ class Subresources:
         text = self._read_log(pod, container, request)
         if text is None:
             raise bad_request(_not_started(pod, container))
+        stamped = request.flag("timestamps")
         if request.flag("follow"):
-            return Stream(self._follow(call, pod, container, text), "text/plain")
+            return Stream(self._follow(call, container, text, stamped), "text/plain")
+        text = text if stamped else _unstamped(text)
         if limit := request.number("limitBytes"):
             text = text.encode()[:limit].decode(errors="ignore")
         return Response(body=text, content_type="text/plain")
@@ -160,20 +162,23 @@ class Subresources:
         )
 
     async def _follow(
-        self, call: Call, pod: Object, container: str, text: str
+        self, call: Call, container: str, text: str, stamped: bool
     ) -> AsyncIterator[bytes]:
         """Give a log and what is added to it until the container ends."""
-        yield text.encode()
-        metadata = pod["metadata"]
-        name = (metadata["namespace"], metadata["name"])
-        seen = len(self._backend.logs(*name, container, previous=False, tail=None) or "")
-        while (found := self._store.get(call.resource.key, *call.place)) is not None:
+        shown = (lambda lines: lines) if stamped else _unstamped
+
+        def whole() -> str:
+            return self._backend.logs(*call.place, container, previous=False, tail=None) or ""
+
+        yield shown(text).encode()
+        seen = len(whole())
+        while (pod := self._store.get(call.resource.key, *call.place)) is not None:
             await asyncio.sleep(_FOLLOW_SECONDS)
-            whole = self._backend.logs(*name, container, previous=False, tail=None) or ""
-            if len(whole) > seen:
-                yield whole[seen:].encode()
-                seen = len(whole)
-            elif _ended(found, container):
+            now = whole()
+            if len(now) > seen:
+                yield shown(now[seen:]).encode()
+                seen = len(now)
+            elif _ended(pod, container):
                 return
 
     # eviction and binding
@@ -356,6 +361,11 @@ def _container(pod: Object, wanted: str) -> str:
     if init:
         text += f" or one of the init containers: [{' '.join(init)}]"
     raise bad_request(text)
+
+
+def _unstamped(text: str) -> str:
+    """Drop the time each line of a backend's log starts with."""
+    return "".join(line.partition(" ")[2] for line in text.splitlines(keepends=True))
 
 
 def _status_of(pod: Object, container: str) -> Mapping[str, Any]:

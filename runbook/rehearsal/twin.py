@@ -4,34 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import concurrent.futures
-import contextlib
 import json
 import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tornado.httpserver import HTTPServer
 
-from runbook.errors import RehearsalError
-from runbook.rehearsal import picluster
-from runbook.rehearsal.api import Api, Settings
-from runbook.rehearsal.backend import Attached
+from runbook.errors import ConflictError, RehearsalError
+from runbook.rehearsal import charts, picluster
+from runbook.rehearsal.api import Answer, Api, Settings
+from runbook.rehearsal.backend import Switch
 from runbook.rehearsal.client import Client
-from runbook.rehearsal.controllers import Handle, start
+from runbook.rehearsal.client import Resource as Endpoint
 from runbook.rehearsal.faults import Faults
+from runbook.rehearsal.requests import Request, Response
 from runbook.rehearsal.server import listen
+from runbook.rehearsal.state import Saver
 from runbook.rehearsal.store import Store
 from runbook.rehearsal.tls import Authority, write_private
+
+if TYPE_CHECKING:
+    from runbook.rehearsal.controllers import Handle
 
 __all__ = ["Twin"]
 
 _CONTEXT = "rehearsal"
+_SETTLE_SECONDS = 120
 
 
 class Twin:
@@ -58,30 +62,42 @@ class Twin:
         controllers: bool = True,
         content: bool = True,
     ) -> None:
-        self._temporary = directory is None
-        self.directory = directory or Path(tempfile.mkdtemp(prefix="rehearsal-"))
         self.kubernetes_version = kubernetes_version
         self.url = ""
         self.chart_repository = ""
-        self._persist = persist
-        self._parts = {"kubelet": kubelet, "controllers": controllers, "content": content}
         self.faults = Faults(self._drop_watches)
-        self._nodes = Attached()
-        self._handle: Handle | None = None
+        self._temporary = directory is None
+        self._directory = directory
+        self._persist = persist
+        self._kubelet, self._controllers, self._content = kubelet, controllers, content
         self._store = Store()
+        self._saver: Saver | None = None
+        self._backend = Switch()
         self._api: Api | None = None
+        self._handle: Handle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._servers: list[HTTPServer] = []
 
     @property
+    def directory(self) -> Path:
+        """Give the directory of this cluster, made when first asked for."""
+        if self._directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="rehearsal-"))
+        return self._directory
+
+    @property
     def kubeconfig(self) -> Path:
-        """Give the kubeconfig of the administrator."""
+        """Give the kubeconfig of the administrator; its context is ``rehearsal``."""
         return self.directory / "kubeconfig"
 
     @property
     def api(self) -> Api:
-        """Give the API server, once started."""
+        """Give the API server.
+
+        Raises:
+            RehearsalError: It has not been started.
+        """
         if self._api is None:
             raise RehearsalError("the rehearsal cluster is not running", fix="call start() first")
         return self._api
@@ -99,55 +115,77 @@ class Twin:
         self.stop()
 
     def start(self) -> None:
-        """Start everything and return when the API answers."""
-        started: concurrent.futures.Future[None] = concurrent.futures.Future()
+        """Start everything; return when the API answers and the controllers have settled.
+
+        Raises:
+            RehearsalError: It is running already, or its saved state cannot be read.
+        """
+        if self._thread is not None:
+            raise RehearsalError("the rehearsal cluster is running already")
+        started: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._run, args=(started,), name="rehearsal-api", daemon=True
         )
         self._thread.start()
-        started.result()
-        self._populate()
+        try:
+            started.result()
+            self._fill()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop everything; a second call does nothing."""
-        loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
-            return
         if self._handle is not None:
             self._handle.stop()
+            self._handle = None
+        loop, thread = self._loop, self._thread
         self._loop = self._thread = None
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        if self._temporary:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+        if thread is not None:
+            thread.join()
+        if self._temporary and self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
 
-    def settled(self, timeout: float = 30) -> bool:
-        """Wait until the controllers have nothing left to do.
+    def _fill(self) -> None:
+        """Create the content and start the controllers, as clients of the API."""
+        client = Client.from_kubeconfig(self.kubeconfig, agent="kubectl")
+        if self._controllers:
+            from runbook.rehearsal import controllers  # noqa: PLC0415 - a bare server needs none
 
-        Args:
-            timeout: Seconds to wait at most.
+            self._handle = controllers.start(client, kubelet=self._kubelet, faults=self.faults)
+            if self._handle.kubelet is not None:
+                self._backend.to = self._handle.kubelet
+        if self._content:
+            for obj in picluster.objects(self.kubernetes_version):
+                self._ensure(client, obj)
+        if self._handle is not None and self._content:
+            self._handle.settled(_SETTLE_SECONDS)
 
-        Returns:
-            Whether they came to rest in time.
-        """
-        return self._handle is None or self._handle.settled(timeout)
-
-    def _populate(self) -> None:
-        """Fill the cluster and run its controllers, all of it through the API."""
-        client = Client.from_kubeconfig(self.kubeconfig, agent="k3s")
-        if self._parts["content"]:
-            picluster.create(client, self.kubernetes_version)
-        if self._parts["controllers"]:
-            self._handle = start(
-                client, kubelet=self._parts["kubelet"], faults=self.faults, nodes=self._nodes
+    def _ensure(self, client: Client, obj: dict[str, Any]) -> None:
+        """Create an object unless it was there before."""
+        group, _, version = obj["apiVersion"].rpartition("/")
+        found = self.api.registry.of_kind(group, version, obj["kind"])
+        if found is None:
+            raise RehearsalError(f"the rehearsal cluster serves no {obj['apiVersion']} {obj['kind']}")
+        place = Endpoint(group, version, found.plural, found.kind, found.namespaced)
+        try:
+            client.create(place, obj)
+        except ConflictError:
+            return
+        if obj.get("status"):
+            client.patch(
+                place,
+                obj["metadata"]["name"],
+                {"status": obj["status"]},
+                obj["metadata"].get("namespace", ""),
+                subresource="status",
             )
 
-    def _drop_watches(self) -> None:
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self.api.watches.drop_all)
-
-    def _run(self, started: concurrent.futures.Future[None]) -> None:
-        """Run the event loop of the API server in its own thread."""
+    def _run(self, started: Future[None]) -> None:
+        """Run the event loop of the servers in its own thread."""
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
@@ -157,56 +195,83 @@ class Twin:
             loop.run_forever()
             loop.run_until_complete(self._close())
         except BaseException as error:
-            if not started.done():
-                started.set_exception(error)
-            else:
+            if started.done():
                 raise
+            started.set_exception(error)
         finally:
+            asyncio.set_event_loop(None)
             loop.close()
 
     async def _open(self) -> None:
+        """Start the servers; runs on their event loop."""
         authority = Authority.load(self.directory / "tls")
         token = _token(self.directory / "tls" / "token")
-
-        async def serve(request: Any) -> Any:
-            return await self.api.serve(request)
-
-        server, port = listen(serve, authority.server_context())
+        if self._persist:
+            self._saver = Saver(self._store, self.directory / "state.json")
+            self._saver.load()
+        self._serve_charts()
+        server, port = listen(self._answer, authority.server_context())
         self._servers.append(server)
         self.url = f"https://127.0.0.1:{port}"
         settings = Settings(self.kubernetes_version, port, token, authority.key)
-        self._api = Api(settings, self._store, self._nodes, self.faults)
+        self._api = Api(settings, self._store, self._backend, self.faults)
         self._api.start()
+        if self._saver is not None:
+            self._saver.start()
         write_private(self.kubeconfig, self._write_kubeconfig(authority.ca, token))
 
+    async def _answer(self, request: Request) -> Answer:
+        return await self.api.serve(request)
+
+    def _serve_charts(self) -> None:
+        """Serve the chart repository over plain HTTP."""
+        root = self.directory / "charts"
+        root.mkdir(exist_ok=True)
+        charts.build(root)
+
+        async def answer(request: Request) -> Answer:
+            path = root / Path(request.path).name
+            if not path.is_file():
+                return Response(404, "not found\n")
+            return Response(200, path.read_bytes(), _chart_media(path))
+
+        server, port = listen(answer, None)
+        self._servers.append(server)
+        self.chart_repository = f"http://127.0.0.1:{port}"
+
     async def _close(self) -> None:
-        self.api.watches.drop_all()
+        """Stop the servers; runs on their event loop."""
+        self.api.watches.drop()
         for server in self._servers:
             server.stop()
-            await server.close_all_connections()
         tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+        await asyncio.wait(tasks, timeout=0.2) if tasks else None
+        for server in self._servers:
+            await server.close_all_connections()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._saver is not None:
+            self._saver.save()
+
+    def _drop_watches(self, resource: str) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.api.watches.drop, resource)
 
     def _write_kubeconfig(self, ca: str, token: str) -> bytes:
         extension = {
             "name": "runbook-rehearsal",
             "extension": {"chartRepository": self.chart_repository},
         }
+        cluster = {
+            "server": self.url,
+            "certificate-authority-data": base64.b64encode(ca.encode()).decode(),
+            "extensions": [extension],
+        }
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [
-                {
-                    "name": _CONTEXT,
-                    "cluster": {
-                        "server": self.url,
-                        "certificate-authority-data": base64.b64encode(ca.encode()).decode(),
-                        "extensions": [extension],
-                    },
-                }
-            ],
+            "clusters": [{"name": _CONTEXT, "cluster": cluster}],
             "users": [{"name": _CONTEXT, "user": {"token": token}}],
             "contexts": [{"name": _CONTEXT, "context": {"cluster": _CONTEXT, "user": _CONTEXT}}],
             "current-context": _CONTEXT,
@@ -219,3 +284,7 @@ def _token(path: Path) -> str:
     if not path.exists():
         write_private(path, secrets.token_hex(24).encode())
     return path.read_text()
+
+
+def _chart_media(path: Path) -> str:
+    return "application/yaml" if path.suffix == ".yaml" else "application/gzip"

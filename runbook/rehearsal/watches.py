@@ -95,7 +95,7 @@ class Watches:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._open: set[asyncio.Queue[Change | None]] = set()
+        self._open: dict[asyncio.Queue[Change | None], str] = {}
 
     def open(self, resource: Resource, target: Target, request: Request) -> AsyncIterator[Event]:
         """Answer a watch request.
@@ -120,10 +120,15 @@ class Watches:
         queue: asyncio.Queue[Change | None] = asyncio.Queue()
         return self._events(watch, queue, revision, seconds, initial)
 
-    def drop_all(self) -> None:
-        """End every open watch at once, as a restarting server does."""
-        for queue in list(self._open):
-            queue.put_nowait(None)
+    def drop(self, resource: str = "") -> None:
+        """End the open watches of a resource, or all of them, as a restarting server does.
+
+        Args:
+            resource: Plural name; empty for all.
+        """
+        for queue, plural in list(self._open.items()):
+            if resource in ("", plural):
+                queue.put_nowait(None)
 
     async def _events(
         self,
@@ -140,13 +145,13 @@ class Watches:
                 queue.put_nowait(change)
 
         stop = self._store.subscribe(listen)
-        self._open.add(queue)
+        self._open[queue] = watch.resource.plural
         try:
             async for event in self._run(watch, queue, revision, seconds, initial):
                 yield event
         finally:
             stop()
-            self._open.discard(queue)
+            del self._open[queue]
 
     async def _run(
         self,
