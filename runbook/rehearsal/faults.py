@@ -48,7 +48,7 @@ class Fault:
             ``slow`` and ``unschedulable`` (pods), ``never-ready`` (a Certificate).
         verb: For ``api``: ``get``, ``list``, ``watch``, ``create``, ``update``, ``patch``,
             ``delete``; empty for any.
-        resource: For ``api``: plural name; empty for any.
+        resource: For ``api`` and ``drop-watches``: plural name; empty for any.
         namespace: Only there; empty for everywhere.
         name: Only this object; empty for any.
         labels: For pods: only those with these labels.
@@ -87,10 +87,10 @@ class Faults:
     """The faults of one rehearsal cluster; safe to use from any thread.
 
     Args:
-        drop: Ends all open watches.
+        drop: Ends the open watches of a resource, of all when it is empty.
     """
 
-    def __init__(self, drop: Callable[[], None] | None = None) -> None:
+    def __init__(self, drop: Callable[[str], None] | None = None) -> None:
         self._drop = drop
         self._faults: dict[int, Fault] = {}
         self._left: dict[int, int] = {}
@@ -110,7 +110,7 @@ class Faults:
         """
         if fault.kind == "drop-watches":
             if self._drop is not None:
-                self._drop()
+                self._drop(fault.resource)
             return 0
         with self._lock:
             number, self._next = self._next, self._next + 1

@@ -5,7 +5,6 @@ What K3s and cert-manager install is described in ``pi/*.yaml``; nodes are made 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -17,10 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from runbook.errors import ConflictError
-from runbook.rehearsal.client import Client, Object, Resource
+from runbook.rehearsal.client import Object
 
-__all__ = ["MARKER", "NODES", "create", "definitions", "objects"]
+__all__ = ["MARKER", "NODES", "definitions", "objects"]
 
 MARKER = "runbook-rehearsal"
 """ConfigMap in kube-system that says this is a simulation."""
@@ -45,23 +43,6 @@ def objects(kubernetes_version: str) -> list[Object]:
     for entry in _read("workloads.yaml"):
         result += _workload(entry)
     return result
-
-
-def create(client: Client, kubernetes_version: str) -> None:
-    """Create the objects of the cluster; what is there already stays as it is.
-
-    Args:
-        client: Where, with all rights.
-        kubernetes_version: Such as ``1.35``.
-    """
-    known: dict[str, dict[str, Resource]] = {}
-    for obj in objects(kubernetes_version):
-        version = obj["apiVersion"]
-        if version not in known:
-            known[version] = client.served(version)
-        resource = known[version][obj["kind"]]
-        with contextlib.suppress(ConflictError):
-            client.create(resource, obj)
 
 
 def definitions(minor: int) -> list[Object]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runbook.rehearsal.backend import Attached
 from runbook.rehearsal.client import Client
 from runbook.rehearsal.controllers.certmanager import Certificates, Issuers, Requests
 from runbook.rehearsal.controllers.cronjobs import CronJobs
@@ -66,7 +65,6 @@ def start(
     *,
     kubelet: bool = True,
     faults: Faults | None = None,
-    nodes: Attached | None = None,
 ) -> Handle:
     """Run the controllers against an API server.
 
@@ -74,7 +72,6 @@ def start(
         client: How to reach it, with all rights.
         kubelet: Also run the pods of every node.
         faults: What shall go wrong; nothing by default.
-        nodes: Gets the kubelet, for the API server to ask.
     """
     manager = Manager(client.acting_as(_AGENT))
     cluster = manager.cluster
@@ -85,8 +82,6 @@ def start(
     if kubelet:
         runner = Kubelet(cluster, lambda key, after: manager.look("kubelet", key, after), faults)
         manager.add(runner)
-        if nodes is not None:
-            nodes.backend = runner
     for controller in (
         garbage,
         spaces,

@@ -119,7 +119,7 @@ class Injector:
             return
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         event = {
-            "metadata": {"generateName": f"{owner[1]}.", "namespace": namespace},
+            "metadata": {"name": f"{owner[1]}.{time.time_ns():x}", "namespace": namespace},
             "type": "Normal",
             "reason": reason,
             "message": text,
