@@ -223,14 +223,15 @@ def _in_thread(action: Callable[[], T], cancel: Callable[[], Any] | None = None)
             failed.append(error)
 
     thread = threading.Thread(target=run, name="helm", daemon=True)
-    thread.start()
     try:
+        thread.start()
         while thread.is_alive():
             thread.join(0.2)
     except KeyboardInterrupt:
         if cancel is not None:
             cancel()
-        thread.join(_CANCEL_GRACE)
+        if thread.is_alive():
+            thread.join(_CANCEL_GRACE)
         raise
     if failed:
         raise failed[0]
