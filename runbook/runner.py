@@ -162,10 +162,15 @@ class Runner:
             target=target,
             parameters=self.params.model_dump(mode="json"),
             steps=[StepRecord(book.name, book.title) for book in self.notebooks],
-            scrub=scrubber(redactor.data, places()),
+            scrub=scrubber(redactor.data, places() | self._local()),
         )
         record.save()
         return record
+
+    def _local(self) -> dict[str, str]:
+        """Give the paths of this machine among the parameters, and what to write instead."""
+        named = {name: getattr(self.params, name) for name in ("kubeconfig", "chart_source")}
+        return {path: f"<{name}>" for name, path in named.items() if Path(path).is_absolute()}
 
     def _run(self, record: Record, log: Path) -> None:
         status: Status = "ok"

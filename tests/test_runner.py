@@ -213,6 +213,14 @@ def test_secret_references_never_reach_the_record(
     assert "env:RUNBOOK_TEST_SECRET" in (record.directory / "result.json").read_text()
 
 
+def test_local_paths_never_reach_the_record(run: Callable[..., Record], tmp_path: Path) -> None:
+    given = {"kubeconfig": str(tmp_path / "config"), "chart_source": str(tmp_path / "charts")}
+    record = run("print(kubeconfig, chart_source)", **given)
+    for file in record.directory.iterdir():
+        assert str(tmp_path) not in file.read_text(), file.name
+    assert "<kubeconfig> <chart_source>" in executed(record, 0)
+
+
 def test_users_kernel_and_start_up_files_are_left_out(
     run: Callable[..., Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
