@@ -1,4 +1,4 @@
-"""The columns of built-in kinds in server-side tables."""
+"""Columns of server-side tables and the small formats their cells are written in."""
 
 from __future__ import annotations
 
@@ -9,9 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runbook.rehearsal.resources import Resource
-
-__all__ = ["AGE_DESCRIPTION", "NAME", "Column", "age", "builtin", "created", "json_path", "selector_text", "text"]
+__all__ = [
+    "AGE",
+    "AGE_DESCRIPTION",
+    "NAME",
+    "Cell",
+    "Column",
+    "Object",
+    "age",
+    "created",
+    "json_path",
+    "selector_text",
+    "span",
+    "text",
+]
 
 Object = Mapping[str, Any]
 Cell = Callable[[Object], Any]
@@ -101,7 +112,7 @@ NAME = Column(
     description="Name must be unique within a namespace. Is required when creating resources. "
     "Cannot be updated.",
 )
-_AGE = Column("Age", created, description=AGE_DESCRIPTION)
+AGE = Column("Age", created, description=AGE_DESCRIPTION)
 
 
 def text(value: Any) -> str:
@@ -185,12 +196,3 @@ def selector_text(selector: Mapping[str, Any] | None) -> str:
             case operator:
                 found.append(f"{term['key']} {operator.lower()} ({values})")
     return ",".join(found)
-
-
-def _column(name: str, cell: Cell, *, wide: bool = False, type: str = "string") -> Column:  # noqa: A002
-    return Column(name, cell, type=type, description=name, priority=int(wide))
-
-
-def builtin(resource: Resource) -> Sequence[Column]:
-    """Give the columns of a built-in kind; name and age for those without their own."""
-    return [NAME, _AGE]

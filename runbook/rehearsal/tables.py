@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runbook.rehearsal import columns
+from runbook.rehearsal import columns, printers
 from runbook.rehearsal.columns import AGE_DESCRIPTION, NAME, Column, age
 from runbook.rehearsal.resources import Resource
 
@@ -58,7 +58,7 @@ def table(
 
 def _layout(resource: Resource) -> Sequence[Column]:
     if resource.crd is None:
-        return columns.builtin(resource)
+        return printers.layout(resource)
     return _custom(resource)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tornado.httpserver import HTTPServer
 
-from runbook.errors import ConflictError, RehearsalError
+from runbook.errors import RehearsalError
 from runbook.rehearsal import charts, picluster
 from runbook.rehearsal.api import Answer, Api, Settings
 from runbook.rehearsal.backend import Switch
@@ -171,18 +171,13 @@ class Twin:
         if found is None:
             raise RehearsalError(f"the rehearsal cluster serves no {obj['apiVersion']} {obj['kind']}")
         place = Endpoint(group, version, found.plural, found.kind, found.namespaced)
-        try:
-            client.create(place, obj)
-        except ConflictError:
+        name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
+        if client.find(place, name, namespace) is not None:
             return
-        if obj.get("status"):
-            client.patch(
-                place,
-                obj["metadata"]["name"],
-                {"status": obj["status"]},
-                obj["metadata"].get("namespace", ""),
-                subresource="status",
-            )
+        client.create(place, obj)
+        if obj.get("status") and found.has_status:
+            status = {"status": obj["status"]}
+            client.patch(place, name, status, namespace, subresource="status")
 
     def _run(self, started: Future[None]) -> None:
         """Run the event loop of the servers in its own thread."""
