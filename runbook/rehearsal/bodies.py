@@ -16,6 +16,7 @@ from runbook.rehearsal.apply import (
     server_side_apply,
     track,
 )
+from runbook.rehearsal.formats import go_text
 from runbook.rehearsal.requests import Request, stamp
 from runbook.rehearsal.resources import Resource, minor
 from runbook.rehearsal.schema import Cause, Type
@@ -134,7 +135,9 @@ class Bodies:
         kind = self.type_of(resource)
         if kind is None:
             return obj, ()
-        prefix = f'{obj["kind"]} in version "{resource.version}" cannot be handled as a {obj["kind"]}: '
+        prefix = (
+            f'{obj["kind"]} in version "{resource.version}" cannot be handled as a {obj["kind"]}: '
+        )
         if (misfit := kind.misfits(obj)) is not None:
             raise bad_request(prefix + misfit)
         unknown = self._unknown(kind, obj, wanted)
@@ -143,9 +146,12 @@ class Bodies:
         return kind.prune(obj), tuple(unknown)
 
     def patched(
-        self, resource: Resource, obj: Object, wanted: Options
+        self, resource: Resource, obj: Object, wanted: Options, request: Request
     ) -> tuple[Object, tuple[str, ...]]:
         """Check the outcome of a patch as an object of its kind.
+
+        A strategic merge patch is quoted itself and its outcome converted; of the other patches
+        the outcome is quoted and decoded.
 
         Raises:
             Refusal: 422 when it is none, or has unknown fields and they are refused.
@@ -153,13 +159,16 @@ class Bodies:
         kind = self.type_of(resource)
         if kind is None:
             return obj, ()
-        misfit = kind.misfits(obj)
+        strategic = request.content_type.startswith("application/strategic")
+        misfit = kind.unconvertible(obj) if strategic else kind.misfits(obj)
         unknown = [] if misfit else self._unknown(kind, obj, wanted)
         if misfit is None and unknown and wanted.validation == "Strict":
             misfit = f"strict decoding error: {', '.join(unknown)}"
         if misfit is not None:
-            text = json.dumps(json.dumps(obj, separators=(",", ":")))
-            cause = Cause("FieldValueInvalid", f"Invalid value: {text}: {misfit}", "patch")
+            body = parsing.parse_patch(request.body) if strategic else None
+            text = go_text(body) if strategic else json.dumps(obj, separators=(",", ":"))
+            message = f"Invalid value: {json.dumps(text)}: {misfit}"
+            cause = Cause("FieldValueInvalid", message, "patch")
             raise _invalid_patch(cause)
         return kind.prune(obj), tuple(unknown)
 
@@ -178,8 +187,7 @@ class Bodies:
             raise bad_request(f"{missing} must be set on an apply patch")
         if kind != resource.kind:
             raise bad_request(
-                f'invalid object type: /{resource.version}, Kind={kind}, expected '
-                f"{resource.kind}"
+                f"invalid object type: /{resource.version}, Kind={kind}, expected {resource.kind}"
             )
         return obj
 

@@ -13,7 +13,7 @@ from typing import Any
 from runbook.rehearsal.formats import base64_error, quantity_error, time_error
 from runbook.rehearsal.shapes import ANY, Shape
 
-__all__ = ["default", "misfit", "prune", "unknown"]
+__all__ = ["default", "misfit", "prune", "unconvertible", "unknown"]
 
 #: Optional strings that are pointers in Go: an empty one means something and is kept.
 _POINTER_STRINGS = frozenset(
@@ -134,6 +134,50 @@ def _own_decoder(kind: str, value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return quantity_error("")
     return quantity_error(value)
+
+
+_GO_KINDS = ((bool, "bool"), (int, "int64"), (float, "float64"), (str, "string"))
+_RESTORED = {"list": "cannot restore slice from", "object": "cannot restore struct from:"}
+
+
+def unconvertible(shape: Shape, value: Any) -> str | None:
+    """Give the first conversion error of an object patched by strategic merge, or ``None``.
+
+    The outcome of such a patch is converted, not decoded, so the words differ from
+    :func:`misfit`: ``cannot convert string to int32``.
+    """
+    if value is None or shape.kind == "any" or shape.custom:
+        return None
+    if shape.kind in ("quantity", "time", "int-or-string"):
+        return _own_decoder(shape.kind, value)
+    if not _fits(shape, value):
+        return _conversion(shape, value)
+    return _unconvertible_below(shape, value)
+
+
+def _unconvertible_below(shape: Shape, value: Any) -> str | None:
+    if shape.kind == "bytes":
+        return base64_error(value)
+    if shape.kind == "object":
+        below = ((shape.child(key), item) for key, item in value.items())
+        return _first(unconvertible(child, item) for child, item in below if child is not None)
+    items = shape.items
+    if items is None:
+        return None
+    return _first(unconvertible(items, item) for item in value)
+
+
+def _conversion(shape: Shape, value: Any) -> str:
+    if shape.kind in _RESTORED:
+        kind = next((name for type, name in _GO_KINDS if isinstance(value, type)), "")
+        source = kind or ("slice" if isinstance(value, list) else "map")
+        text = _RESTORED[shape.kind]
+        if shape.values is not None:
+            text = "cannot restore map from"
+        return f"{text} {source}"
+    composite = "[]interface {}" if isinstance(value, list) else "map[string]interface {}"
+    source = next((name for type, name in _GO_KINDS if isinstance(value, type)), composite)
+    return f"cannot convert {source} to {shape.go}"
 
 
 def unknown(shape: Shape, value: Any) -> list[str]:

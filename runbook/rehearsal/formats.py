@@ -11,7 +11,14 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["base64_error", "matches_format", "quantity_error", "quantity_value", "time_error"]
+__all__ = [
+    "base64_error",
+    "go_text",
+    "matches_format",
+    "quantity_error",
+    "quantity_value",
+    "time_error",
+]
 
 _QUANTITY = re.compile(r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$")
 _SUFFIXES = {
@@ -139,3 +146,14 @@ def _is_address(format: str, value: str) -> bool:
         return ipaddress.ip_address(value).version == int(format[-1])
     except ValueError:
         return False
+
+
+def go_text(value: Any) -> str:
+    """Print a value as Go's ``%v`` does."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "map[{}]".format(" ".join(f"{k}:{go_text(v)}" for k, v in sorted(value.items())))
+    if isinstance(value, list):
+        return "[{}]".format(" ".join(map(go_text, value)))
+    return "<nil>" if value is None else str(value)

@@ -12,6 +12,7 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
+from runbook.rehearsal.formats import go_text
 from runbook.rehearsal.schema import Type
 from runbook.rehearsal.shapes import ANY, Shape
 
@@ -214,7 +215,7 @@ def _keyed(shape: Shape, before: list[Any], patch: list[Any]) -> list[Any]:
     for item in patch:
         if not isinstance(item, Mapping) or key not in item:
             raise PatchFailed(
-                f"map: {_go_map(item)} does not contain declared merge key: {key}",
+                f"map: {go_text(item)} does not contain declared merge key: {key}",
                 code=500,
                 reason="",
             )
@@ -226,12 +227,6 @@ def _keyed(shape: Shape, before: list[Any], patch: list[Any]) -> list[Any]:
         else:
             result.append(_object(items, {}, item))
     return result
-
-
-def _go_map(item: Any) -> str:
-    if not isinstance(item, Mapping):
-        return str(item)
-    return "map[{}]".format(" ".join(f"{k}:{v}" for k, v in sorted(item.items())))
 
 
 def _ordered(result: list[Any], order: Any, key: str, before: list[Any]) -> list[Any]:

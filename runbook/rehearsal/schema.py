@@ -71,6 +71,10 @@ class Type:
             return metadata
         return metadata.replace("Go value", "Go struct field ObjectMeta.metadata", 1)
 
+    def unconvertible(self, obj: Mapping[str, Any]) -> str | None:
+        """Give the conversion error of an object patched by strategic merge, or ``None``."""
+        return decoding.unconvertible(self.shape, obj)
+
     def unknown(self, obj: Mapping[str, Any]) -> list[str]:
         """Name undeclared fields as strict decoding does: ``unknown field "spec.colour"``."""
         found = decoding.unknown(self.shape, obj)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from runbook.rehearsal.fieldsets import item_key, path_text
+from runbook.rehearsal.formats import go_text
 from runbook.rehearsal.shapes import ANY, Shape
 
 __all__ = ["typed_errors"]
@@ -32,7 +33,7 @@ def _errors(shape: Shape, value: Any, path: str) -> Iterator[str]:
 
 def _in_object(shape: Shape, value: Any, path: str) -> Iterator[str]:
     if not isinstance(value, dict):
-        yield f"{path}: expected map, got &{{{_go(value)}}}"
+        yield f"{path}: expected map, got &{{{go_text(value)}}}"
         return
     for key, item in value.items():
         child = shape.child(key)
@@ -44,7 +45,7 @@ def _in_object(shape: Shape, value: Any, path: str) -> Iterator[str]:
 
 def _in_list(shape: Shape, value: Any, path: str) -> Iterator[str]:
     if not isinstance(value, list):
-        yield f"{path}: expected list, got &{{{_go(value)}}}"
+        yield f"{path}: expected list, got &{{{go_text(value)}}}"
         return
     seen: set[str] = set()
     for index, item in enumerate(value):
@@ -69,15 +70,15 @@ def _in_list(shape: Shape, value: Any, path: str) -> Iterator[str]:
 def _scalar_error(kind: str, value: Any) -> str:
     if kind in ("string", "bytes", "time"):
         if not isinstance(value, str):
-            return f"expected string, got &value.valueUnstructured{{Value:{_go(value)}}}"
+            return f"expected string, got &value.valueUnstructured{{Value:{go_text(value)}}}"
     elif kind in ("integer", "number"):
         if isinstance(value, bool) or not isinstance(value, int | float):
             return f"expected numeric (int or float), got {_go_type(value)}"
     elif kind == "boolean":
         if not isinstance(value, bool):
-            return f"expected boolean, got &{{{_go(value)}}}"
+            return f"expected boolean, got &{{{go_text(value)}}}"
     elif isinstance(value, dict | list):
-        return f"expected any scalar, got &{{{_go(value)}}}"
+        return f"expected any scalar, got &{{{go_text(value)}}}"
     return ""
 
 
@@ -86,14 +87,3 @@ def _go_type(value: Any) -> str:
     return next(
         (name for kind, name in names if isinstance(value, kind)), "map[string]interface {}"
     )
-
-
-def _go(value: Any) -> str:
-    """Print a value as Go's ``%v`` does."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "map[{}]".format(" ".join(f"{k}:{_go(v)}" for k, v in sorted(value.items())))
-    if isinstance(value, list):
-        return "[{}]".format(" ".join(map(_go, value)))
-    return "<nil>" if value is None else str(value)

@@ -140,7 +140,7 @@ class Writes:
         def change(old: Object) -> Object:
             shown = reads.present(call.resource, old)
             patched = self._bodies.patch(call.resource, shown, call.request)
-            obj, warnings = self._bodies.patched(call.resource, patched, call.options)
+            obj, warnings = self._bodies.patched(call.resource, patched, call.options, call.request)
             call.warnings += [w for w in warnings if w not in call.warnings]
             self._check_name(call, obj)
             return obj
@@ -235,7 +235,9 @@ class Writes:
         metadata = obj["metadata"]
         if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
             waits = metadata.get("deletionGracePeriodSeconds")
-            held = (obj.get("spec") or {}).get("finalizers") if resource.plural == "namespaces" else 0
+            held = (
+                (obj.get("spec") or {}).get("finalizers") if resource.plural == "namespaces" else 0
+            )
             if not waits and not held:
                 gone = metadata.get("namespace", ""), metadata["name"]
                 self._store.remove(resource.key, *gone)
@@ -365,9 +367,7 @@ class Writes:
     def _refuse_invalid(self, resource: Resource, obj: Object, old: Object | None) -> None:
         causes = self._bodies.causes(resource, obj, old)
         if causes:
-            raise invalid(
-                resource.group, resource.kind, obj["metadata"].get("name", ""), causes
-            )
+            raise invalid(resource.group, resource.kind, obj["metadata"].get("name", ""), causes)
 
     def _track(self, call: Call, before: Object | None, after: Object) -> Object:
         return self._bodies.track(

@@ -153,6 +153,21 @@ def test_what_fits(obj: dict[str, Any]) -> None:
     assert DEPLOYMENT.misfits(obj) is None
 
 
+@pytest.mark.parametrize(
+    ("obj", "text"),
+    [
+        ({"spec": {"replicas": "x"}}, "cannot convert string to int32"),
+        (container(image=1), "cannot convert int64 to string"),
+        (container(env={}), "cannot restore slice from map"),
+        ({"metadata": {"labels": "a"}}, "cannot restore map from string"),
+        ({"spec": {"template": []}}, "cannot restore struct from: slice"),
+        ({"spec": {"replicas": 2}}, None),
+    ],
+)
+def test_conversion_errors_of_strategic_patches(obj: dict[str, Any], text: str | None) -> None:
+    assert DEPLOYMENT.unconvertible(obj) == text
+
+
 # Unknown fields
 
 
