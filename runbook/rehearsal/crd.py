@@ -6,7 +6,6 @@ CEL rules (``x-kubernetes-validations``) are accepted and kept but not compiled 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from runbook.rehearsal import decoding, validation
@@ -14,7 +13,7 @@ from runbook.rehearsal.schema import Type, custom
 from runbook.rehearsal.shapes import custom_shape
 from runbook.rehearsal.validation import Cause, forbidden, invalid, not_supported, required
 
-__all__ = ["PrinterColumn", "accept", "causes", "initial", "printer_columns", "types"]
+__all__ = ["accept", "causes", "initial", "types"]
 
 Object = dict[str, Any]
 
@@ -318,52 +317,3 @@ def _transitions(before: list[Object], wanted: list[Object], now: str) -> list[O
             "message": condition["message"],
         }
     return list(known.values())
-
-
-@dataclass(frozen=True)
-class PrinterColumn:
-    """A column of a table of custom resources.
-
-    Attributes:
-        name: Its heading.
-        type: Such as ``string`` or ``date``.
-        format: OpenAPI format, mostly empty.
-        description: What it shows.
-        priority: 0 columns are always shown, others in the wide view.
-        path: JSONPath of the value.
-    """
-
-    name: str
-    type: str
-    format: str
-    description: str
-    priority: int
-    path: str
-
-
-def printer_columns(crd: Mapping[str, Any], version: str) -> list[PrinterColumn]:
-    """List the columns of a version after the name; without any declared there is the age."""
-    for entry in crd["spec"]["versions"]:
-        if entry["name"] == version and entry.get("additionalPrinterColumns"):
-            return [_column(column) for column in entry["additionalPrinterColumns"]]
-    return [_AGE]
-
-
-def _column(raw: Mapping[str, Any]) -> PrinterColumn:
-    path = raw["jsonPath"]
-    text = (
-        raw.get("description") or f"Custom resource definition column (in JSONPath format): {path}"
-    )
-    return PrinterColumn(
-        raw["name"], raw["type"], raw.get("format", ""), text, raw.get("priority", 0), path
-    )
-
-
-_AGE = PrinterColumn(
-    "Age",
-    "date",
-    "",
-    "Custom resource definition column (in JSONPath format): .metadata.creationTimestamp",
-    0,
-    ".metadata.creationTimestamp",
-)

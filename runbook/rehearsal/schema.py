@@ -113,10 +113,6 @@ class Types:
             self._types[key] = found
         return found
 
-    def kinds(self) -> list[tuple[str, str, str]]:
-        """List every ``(group, version, kind)`` with a schema, lists included."""
-        return sorted(self._names)
-
 
 @cache
 def builtin(version: str) -> Types:

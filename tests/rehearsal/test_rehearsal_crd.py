@@ -264,18 +264,6 @@ def test_taken_names_are_not_established() -> None:
     assert conditions == {"NamesAccepted": "False", "Established": "False"}
 
 
-def test_printer_columns() -> None:
-    obj = widget_definition()
-    (column,) = crd.printer_columns(obj, "v1")
-    assert (column.name, column.type, column.path) == ("Size", "integer", ".spec.size")
-    assert (
-        column.description == "Custom resource definition column (in JSONPath format): .spec.size"
-    )
-    del obj["spec"]["versions"][0]["additionalPrinterColumns"]
-    (age,) = crd.printer_columns(obj, "v1")
-    assert (age.name, age.type) == ("Age", "date")
-
-
 # Its objects
 
 
