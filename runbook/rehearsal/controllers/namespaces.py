@@ -103,6 +103,8 @@ class Namespaces:
         self._report(namespace, left)
         if left:
             return 5.0
+        if self._occupied(name):  # the watches have not told yet
+            return 0.1
         finalizers = namespace["spec"].get("finalizers") or []
         if "kubernetes" in finalizers:
             rest = [entry for entry in finalizers if entry != "kubernetes"]
@@ -113,6 +115,16 @@ class Namespaces:
             except NotFoundError:
                 return None
         return None
+
+    def _occupied(self, name: str) -> bool:
+        """Ask the API server itself whether anything is left in a namespace."""
+        for resource in self._cluster.cache.resources():
+            if not resource.namespaced:
+                continue
+            path = resource.path(name)
+            if self._cluster.client.request("GET", path, query={"limit": "1"})["items"]:
+                return True
+        return False
 
     def _report(self, namespace: Object, left: dict[Resource, list[Object]]) -> None:
         counts = ", ".join(

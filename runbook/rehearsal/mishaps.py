@@ -1,0 +1,195 @@
+"""States a cluster gets into without anybody's help, brought about through the API.
+
+Each function leaves the cluster as it would be found after the mishap. Where cert-manager would
+repair the damage within a moment, it is scaled to zero first, as it was when the damage lasted.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from runbook.rehearsal.client import Client, Object, Resource
+from runbook.rehearsal.controllers import kinds
+from runbook.rehearsal.controllers.certmanager.kinds import decoded
+from runbook.rehearsal.controllers.certmanager.x509 import KeyPair, load_key
+
+__all__ = [
+    "break_webhook",
+    "empty_trust_roots",
+    "expire_issuer",
+    "mismatch_issuer",
+    "remove_definition",
+    "restricted_kubeconfig",
+    "stop_cert_manager",
+]
+
+_ISSUER = "linkerd-identity-issuer"
+_ROOTS = "linkerd-identity-trust-roots"
+_COMMON_NAME = "identity.linkerd.cluster.local"
+_HOOKS = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "mutatingwebhookconfigurations",
+    "MutatingWebhookConfiguration",
+    namespaced=False,
+)
+_BINDINGS = Resource(
+    "rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
+)
+
+
+def stop_cert_manager(client: Client) -> None:
+    """Scale cert-manager to zero: nothing is issued or renewed any more."""
+    patch = {"spec": {"replicas": 0}}
+    client.patch(kinds.DEPLOYMENTS, "cert-manager", patch, "cert-manager")
+
+
+def expire_issuer(
+    client: Client, *, namespace: str = "linkerd", ca_secret: str = "root-secret"
+) -> None:
+    """Let Linkerd's issuer have expired an hour ago, signed by the right root.
+
+    Args:
+        client: Where.
+        namespace: Namespace of the control plane.
+        ca_secret: Secret of the root in namespace cert-manager.
+    """
+    stop_cert_manager(client)
+    secret = client.get(kinds.SECRETS, ca_secret, "cert-manager")
+    chain = x509.load_pem_x509_certificates(decoded(secret, "tls.crt"))
+    root = KeyPair(chain, load_key(decoded(secret, "tls.key")))
+    end = datetime.now(UTC) - timedelta(hours=1)
+    _replace_issuer(client, namespace, root, end)
+
+
+def mismatch_issuer(client: Client, *, namespace: str = "linkerd") -> None:
+    """Let Linkerd's issuer be signed by a root nobody trusts, as after a renewed root.
+
+    Args:
+        client: Where.
+        namespace: Namespace of the control plane.
+    """
+    stop_cert_manager(client)
+    key = ec.generate_private_key(ec.SECP256R1())
+    end = datetime.now(UTC) + timedelta(days=365)
+    certificate = _certificate("another-root", key, None, end)
+    _replace_issuer(client, namespace, KeyPair([certificate], key), end - timedelta(days=300))
+
+
+def empty_trust_roots(client: Client, *, namespace: str = "linkerd") -> None:
+    """Empty the bundle of trust anchors: identity will not survive its next start.
+
+    Args:
+        client: Where.
+        namespace: Namespace of the control plane.
+    """
+    client.patch(kinds.CONFIGMAPS, _ROOTS, {"data": {"ca-bundle.crt": ""}}, namespace)
+
+
+def break_webhook(client: Client, name: str = "linkerd-proxy-injector-webhook-config") -> None:
+    """Give a mutating webhook a CA bundle its server's certificate does not chain to.
+
+    Args:
+        client: Where.
+        name: Name of the configuration.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    wrong = _certificate("wrong-ca", key, None, datetime.now(UTC) + timedelta(days=365))
+    bundle = b64encode(wrong.public_bytes(serialization.Encoding.PEM)).decode()
+    hooks = client.get(_HOOKS, name)["webhooks"]
+    patch = [
+        {"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": bundle}
+        for index in range(len(hooks))
+    ]
+    client.patch(_HOOKS, name, patch)
+
+
+def remove_definition(client: Client, name: str) -> None:
+    """Delete a CRD and all objects of its kind.
+
+    Args:
+        client: Where.
+        name: Such as ``certificates.cert-manager.io``.
+    """
+    client.delete(kinds.CRDS, name)
+
+
+def restricted_kubeconfig(client: Client, *, name: str = "reader", role: str = "view") -> str:
+    """Make a user who may only read, and give a kubeconfig for it.
+
+    Args:
+        client: Where, with all rights.
+        name: Name of its ServiceAccount in namespace default, and of the context.
+        role: ClusterRole it is bound to; empty for no rights at all.
+    """
+    if client.find(kinds.SERVICE_ACCOUNTS, name, "default") is None:
+        client.create(kinds.SERVICE_ACCOUNTS, {"metadata": {"name": name, "namespace": "default"}})
+    if role and client.find(_BINDINGS, f"{name}-{role}") is None:
+        group = "rbac.authorization.k8s.io"
+        binding: Object = {
+            "metadata": {"name": f"{name}-{role}"},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
+        }
+        client.create(_BINDINGS, binding)
+    request: Object = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"expirationSeconds": 86400},
+    }
+    token = client.create(kinds.SERVICE_ACCOUNTS, request, "token")["status"]["token"]
+    cluster = {
+        "server": client.server,
+        "certificate-authority-data": b64encode(client.ca.encode()).decode(),
+    }
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": name, "user": {"token": token}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "current-context": name,
+    }
+    return json.dumps(config, indent=2)
+
+
+def _replace_issuer(client: Client, namespace: str, root: KeyPair, end: datetime) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = _certificate(_COMMON_NAME, key, root, end)
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    parts = {
+        "tls.crt": issuer.public_bytes(serialization.Encoding.PEM),
+        "tls.key": private,
+        "ca.crt": root.chain[0].public_bytes(serialization.Encoding.PEM),
+    }
+    data = {name: b64encode(value).decode() for name, value in parts.items()}
+    client.patch(kinds.SECRETS, _ISSUER, {"data": data}, namespace)
+
+
+def _certificate(
+    name: str, key: ec.EllipticCurvePrivateKey, signer: KeyPair | None, end: datetime
+) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(signer.chain[0].subject if signer is not None else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(end - timedelta(hours=48))
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(True, None), critical=True)
+        .sign(signer.key if signer is not None else key, hashes.SHA256())
+    )
