@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runbook.rehearsal import crd
 from runbook.rehearsal.requests import stamp
 from runbook.rehearsal.resources import Resource
 
@@ -25,6 +26,7 @@ _SERVER_FIELDS = (
     "deletionGracePeriodSeconds",
     "generation",
 )
+_NAMESPACES = ("", "namespaces")
 _NOT_BY_STATUS = ("labels", "ownerReferences")
 #: Kinds whose status survives creation, as their strategies leave it alone.
 _KEEPS_STATUS = {("", "nodes"), ("apiregistration.k8s.io", "apiservices")}
@@ -74,17 +76,22 @@ def named(resource: Resource, obj: Object, namespace: str) -> Object:
     return {**obj, "metadata": metadata}
 
 
+_DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
+
+
 def new(resource: Resource, obj: Object) -> Object:
     """Give an object as it is about to be created: identity and first status set."""
     metadata = {**obj["metadata"], "uid": str(uuid.uuid4()), "creationTimestamp": stamp()}
     if resource.generation:
         metadata["generation"] = 1
     found = {**obj, "metadata": metadata}
+    if resource.key == _NAMESPACES:
+        found["spec"] = {**(obj.get("spec") or {}), "finalizers": ["kubernetes"]}
     if resource.has_status and resource.key not in _KEEPS_STATUS:
         found.pop("status", None)
         if resource.crd is None:
             found["status"] = copy.deepcopy(dict(_FIRST_STATUS.get(resource.key, {})))
-    return found
+    return crd.initial(found) if resource.key == _DEFINITIONS else found
 
 
 def carry_over(resource: Resource, subresource: str, old: Object, obj: Object) -> Object:
@@ -169,7 +176,7 @@ def start_deletion(resource: Resource, obj: Object, deletion: Deletion) -> Objec
     if resource.key == ("apiextensions.k8s.io", "customresourcedefinitions"):
         finalizers = list(dict.fromkeys([*finalizers, _CLEAN_UP]))
     grace = _grace(resource, obj, deletion)
-    namespace = resource.key == ("", "namespaces")
+    namespace = resource.key == _NAMESPACES
     waits = bool(finalizers) or grace > 0 or (namespace and bool(_namespace_finalizers(obj)))
     if not waits:
         return None
