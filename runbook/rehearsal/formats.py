@@ -118,7 +118,7 @@ _PATTERNS = {
     "mac": re.compile(r"^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$"),
     "duration": re.compile(rf"^[+-]?({_SPAN})+$|^0$"),
     "uri": re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*:|/)\S*$"),
-}  # fmt: skip
+}
 
 
 def matches_format(format: str, value: Any) -> bool:

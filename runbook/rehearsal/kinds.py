@@ -129,7 +129,8 @@ def _docker(kind: Any, data: Object) -> Iterator[Cause]:
             try:
                 json.loads(base64.b64decode(data[key] or ""))
             except ValueError:
-                yield invalid(f"data[{key}]", "<secret contents redacted>", "unexpected end of JSON input")  # fmt: skip  # noqa: E501
+                redacted = "<secret contents redacted>"
+                yield invalid(f"data[{key}]", redacted, "unexpected end of JSON input")
 
 
 _SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")

@@ -155,7 +155,8 @@ def _check_unchanged(metadata: Object, before: Object) -> Iterator[Cause]:
         if key in metadata and metadata[key] != before.get(key):
             yield invalid(f"metadata.{key}", metadata.get(key), "field is immutable")
     if before.get("deletionTimestamp"):
-        new = [f for f in metadata.get("finalizers") or () if f not in (before.get("finalizers") or ())]  # fmt: skip  # noqa: E501
+        known = before.get("finalizers") or ()
+        new = [name for name in metadata.get("finalizers") or () if name not in known]
         if new:
             names = ", ".join(f'"{name}"' for name in sorted(new))
             yield forbidden(
@@ -190,7 +191,7 @@ def _check_owners(owners: Any) -> Iterator[Cause]:
     for index, owner in enumerate(owners):
         path = f"metadata.ownerReferences[{index}]"
         if not owner.get("apiVersion"):
-            yield invalid(f"{path}.apiVersion", owner.get("apiVersion", ""), "version must not be empty")  # fmt: skip  # noqa: E501
+            yield invalid(f"{path}.apiVersion", "", "version must not be empty")
         for key in ("kind", "name", "uid"):
             if not owner.get(key):
                 yield invalid(f"{path}.{key}", owner.get(key, ""), "must not be empty")
@@ -221,9 +222,11 @@ def check_selector(selector: Any, path: str) -> Iterator[Cause]:
         if operator not in _OPERATORS:
             yield invalid(f"{where}.operator", operator or "", "not a valid selector operator")
         elif operator in ("In", "NotIn") and not values:
-            yield required(f"{where}.values", "must be specified when `operator` is 'In' or 'NotIn'")  # fmt: skip  # noqa: E501
+            detail = "must be specified when `operator` is 'In' or 'NotIn'"
+            yield required(f"{where}.values", detail)
         elif operator in ("Exists", "DoesNotExist") and values:
-            yield forbidden(f"{where}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")  # fmt: skip  # noqa: E501
+            detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            yield forbidden(f"{where}.values", detail)
 
 
 def one_of(field: str, value: Any, allowed: tuple[str, ...]) -> Iterator[Cause]:

@@ -189,7 +189,8 @@ def check_port_name(name: str, path: str) -> Iterator[Cause]:
     if len(name) > 15:
         yield invalid(path, name, "must be no more than 15 characters")
     if not _PORT_NAME.fullmatch(name):
-        yield invalid(path, name, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")  # fmt: skip  # noqa: E501
+        detail = "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
+        yield invalid(path, name, detail)
     elif not re.search("[a-z]", name):
         yield invalid(path, name, "must contain at least one letter (a-z)")
     elif "--" in name:
@@ -217,9 +218,14 @@ def _check_env(env: Iterable[Object], path: str) -> Iterator[Cause]:
                 f"{where}.valueFrom", "", "may not be specified when `value` is not empty"
             )
         if not source:
-            yield invalid(f"{where}.valueFrom", "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`")  # fmt: skip  # noqa: E501
+            detail = (
+                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, "
+                "`secretKeyRef` or `fileKeyRef`"
+            )
+            yield invalid(f"{where}.valueFrom", "", detail)
         elif len(source) > 1:
-            yield invalid(f"{where}.valueFrom", "", "may not have more than one field specified at a time")  # fmt: skip  # noqa: E501
+            detail = "may not have more than one field specified at a time"
+            yield invalid(f"{where}.valueFrom", "", detail)
 
 
 def _check_mounts(mounts: Iterable[Object], path: str, volumes: set[Any]) -> Iterator[Cause]:
@@ -280,9 +286,14 @@ def _check_tolerations(tolerations: Iterable[Object], path: str) -> Iterator[Cau
         where = f"{path}[{index}]"
         operator = toleration.get("operator")
         if not toleration.get("key") and operator != "Exists":
-            yield invalid(f"{where}.operator", operator or "", "operator must be Exists when `key` is empty, which means \"match all values and all keys\"")  # fmt: skip  # noqa: E501
+            detail = (
+                "operator must be Exists when `key` is empty, which means "
+                '"match all values and all keys"'
+            )
+            yield invalid(f"{where}.operator", operator or "", detail)
         if operator == "Exists" and toleration.get("value"):
-            yield invalid(f"{where}.operator", dict(toleration), "value must be empty when `operator` is 'Exists'")  # fmt: skip  # noqa: E501
+            detail = "value must be empty when `operator` is 'Exists'"
+            yield invalid(f"{where}.operator", dict(toleration), detail)
         yield from one_of(
             f"{where}.effect",
             toleration.get("effect"),

@@ -248,12 +248,9 @@ class _Compiler:
         shape.preserve = not shape.fields
         shape.required = tuple(schema.get("required", ()))
         root = "x-kubernetes-group-version-kind" in schema or short.endswith("TemplateSpec")
-        shape.always = {
-            name: _zero(child)
-            for name, child in shape.fields.items()
-            if name in shape.required or (root and _plain("*", name, short, child))
-            or _plain(short, name, short, child)
-        }  # fmt: skip
+        for name, child in shape.fields.items():
+            if name in shape.required or _plain(short, name, child, root=root):
+                shape.always[name] = _zero(child)
 
     def _field(self, schema: Mapping[str, Any]) -> Shape:
         reference = schema.get("$ref")
@@ -307,12 +304,11 @@ def _strategies(schema: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(filter(None, schema.get("x-kubernetes-patch-strategy", "").split(",")))
 
 
-def _plain(owner: str, name: str, short: str, child: Shape) -> bool:
-    return (
-        child.kind == "object"
-        and (owner, name) in _PLAIN_STRUCTS
-        and (short, name) not in _POINTERS
-    )
+def _plain(owner: str, name: str, child: Shape, *, root: bool) -> bool:
+    """Tell whether an optional field is a plain struct, so that it is always written."""
+    if child.kind != "object" or (owner, name) in _POINTERS:
+        return False
+    return (owner, name) in _PLAIN_STRUCTS or (root and ("*", name) in _PLAIN_STRUCTS)
 
 
 def _zero(shape: Shape) -> Any:

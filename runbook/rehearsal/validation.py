@@ -192,7 +192,7 @@ _JSON_TYPES: dict[str, Callable[[Any], bool]] = {
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
     "int-or-string": lambda value: isinstance(value, int | str) and not isinstance(value, bool),
     "any": lambda value: True,
-}  # fmt: skip
+}
 
 
 def _wrong_type(shape: Shape, value: Any, path: str) -> Cause | None:

@@ -16,6 +16,7 @@ Object = Mapping[str, Any]
 
 _IMMUTABLE = "field is immutable"
 _NEGATIVE = "must be greater than or equal to 0"
+_CRON_NAME = re.compile(r"@(yearly|annually|monthly|weekly|daily|midnight|hourly|every .+)")
 _CRON_FIELD = re.compile(r"[0-9A-Za-z*/,?#-]+")
 
 
@@ -32,7 +33,8 @@ def deployment(obj: Object, old: Object | None) -> Iterator[Cause]:
         yield forbidden("spec.strategy.rollingUpdate", detail)
     deadline, ready = spec.get("progressDeadlineSeconds"), spec.get("minReadySeconds") or 0
     if deadline is not None and deadline <= ready:
-        yield invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds")  # fmt: skip  # noqa: E501
+        detail = "must be greater than minReadySeconds"
+        yield invalid("spec.progressDeadlineSeconds", deadline, detail)
     yield from _same_selector(spec, old)
 
 
@@ -217,6 +219,6 @@ def cron_job(obj: Object, old: Object | None) -> Iterator[Cause]:
 
 def _is_cron(schedule: str) -> bool:
     if schedule.startswith("@"):
-        return bool(re.fullmatch(r"@(yearly|annually|monthly|weekly|daily|midnight|hourly|every .+)", schedule))  # fmt: skip  # noqa: E501
+        return _CRON_NAME.fullmatch(schedule) is not None
     fields = schedule.split()
     return len(fields) == 5 and all(_CRON_FIELD.fullmatch(field) for field in fields)
