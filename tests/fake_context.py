@@ -31,6 +31,7 @@ class FakeCluster:
         self._allowed = allowed
         self.created = []
         self.injects = True
+        self.log = ""
         self.absent_kinds = set()
         self.add(*objects)
 
@@ -68,6 +69,9 @@ class FakeCluster:
 
     def can(self, verb, resource, *, group="", namespace="", name=""):
         return self._allowed(verb, resource, group, namespace)
+
+    def logs(self, namespace, pod, container="", *, previous=False, tail=0):
+        return self.log
 
     def now(self):
         return self._now

@@ -149,6 +149,16 @@ def test_an_identity_that_crashes_tells_its_last_words():
     assert "trust anchor" in outcome.why
 
 
+def test_the_log_of_a_crashing_container_is_quoted():
+    chosen = installed()
+    chosen.cluster.log = "starting\nfailed to verify issuer credentials\n"
+    status = [waiting("identity", "CrashLoopBackOff")]
+    chosen.cluster.add(pod("identity", "linkerd-identity-abc", containerStatuses=status))
+    outcome = next(o for o in linkerd.control_plane_pods(chosen) if o.verdict == "fail")
+    assert "its log ends: failed to verify issuer credentials" in outcome.seen
+    assert "does not sign" in outcome.why
+
+
 def test_a_native_sidecar_that_is_not_ready_counts():
     status = [{"name": "linkerd-proxy", "ready": False}]
     found = unwell("destination", initContainerStatuses=status)

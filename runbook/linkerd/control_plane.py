@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runbook import symptoms
 from runbook.checks import Context, Outcome
 from runbook.linkerd.installed import helm_values, not_yet, read_config, wanted_version
 from runbook.linkerd.outcomes import Object, absent, anchor_link, condition, few, judge
@@ -274,7 +275,7 @@ def _exist(context: Context, row: _Existing, title: str) -> Outcome:
 def _component(context: Context, deployment: str, pods: list[Object]) -> Outcome:
     namespace = context.params.linkerd_namespace
     live = context.cluster.find("apps/v1", "Deployment", deployment, namespace)
-    unwell = [told for pod in pods if (told := problem(pod))]
+    unwell = [_told(context, pod) for pod in pods if not ready(pod)]
     some = any(ready(pod) for pod in pods)
     # One replica that serves is enough for Linkerd; another that does not is worth a warning.
     verdict = "pass" if some and not unwell else "warn" if some else "fail"
@@ -290,6 +291,14 @@ def _component(context: Context, deployment: str, pods: list[Object]) -> Outcome
         see=anchor_link("l5d-api-control-ready"),
         linkerd="control plane pods are ready",
     )
+
+
+def _told(context: Context, pod: Object) -> str:
+    """Say why a pod is not ready, with the last words of a crashing container's log."""
+    text = problem(pod)
+    logs = (symptom.log for symptom in symptoms.look(context.cluster, "Pod", pod))
+    last = next((log.strip().splitlines()[-1].lstrip("| ") for log in logs if log.strip()), "")
+    return f"{text}; its log ends: {last}" if last and last not in text else text
 
 
 def _why_none(deployment: Object | None) -> str:

@@ -49,7 +49,7 @@ def permissions(context: Context) -> Iterator[Outcome]:
             f"may-{group.id}",
             f"the user may {group.title}",
             not missing,
-            expected=few((f"{verb} {_full(need)}" for need, verb in wanted), 4),
+            expected=few((f"{'/'.join(need.verbs)} {_full(need)}" for need in group.needs), 3),
             seen=f"not allowed: {few(f'{verb} {_where(need)}' for need, verb in missing)}"
             if missing
             else "allowed",
