@@ -19,6 +19,7 @@ Schema = dict[str, Any]
 _REF = "#/components/schemas/"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _EXTRA = (".well-known/openid-configuration", "logs", "openid/v1/jwks", "version")
+_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _WRITE = ("dryRun", "fieldManager", "fieldValidation")
 _PATCH_MEDIA = (
     "application/apply-patch+yaml",
@@ -60,7 +61,13 @@ class OpenApi:
         return _cached(request, self._documents[digest], "application/json", digest)
 
     def legacy(self, request: Request) -> Response:
-        """Answer ``/openapi/v2``: present, but empty of definitions; clients use version 3."""
+        """Answer ``/openapi/v2``: present, but empty of definitions; clients use version 3.
+
+        kubectl asks for it, as protobuf, about kinds version 3 does not have; a document without
+        fields is no bytes at all.
+        """
+        if "proto-openapi" in request.accept:
+            return _cached(request, b"", _V2_PROTOBUF)
         body = {
             "swagger": "2.0",
             "info": {"title": "Kubernetes", "version": self._registry.version},

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tornado.httpserver import HTTPServer
+from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
@@ -80,7 +81,7 @@ class _Handler(RequestHandler):
 
     def log_exception(self, *args: Any) -> None:
         """Stay quiet when a client goes away; tornado logs everything else."""
-        if not isinstance(args[1], ConnectionError | asyncio.CancelledError):
+        if not isinstance(args[1], ConnectionError | StreamClosedError | asyncio.CancelledError):
             super().log_exception(*args)
 
 

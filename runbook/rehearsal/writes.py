@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from runbook.rehearsal import lifecycle, reads
+from runbook.rehearsal import lifecycle, parsing, reads
 from runbook.rehearsal.bodies import Bodies, Options
 from runbook.rehearsal.lifecycle import Deletion
 from runbook.rehearsal.requests import Request, Response, Target
@@ -292,10 +291,7 @@ class Writes:
         request = call.request
         body: dict[str, Any] = {}
         if request.body.strip():
-            try:
-                body = json.loads(request.body)
-            except ValueError:
-                raise bad_request("couldn't get version/kind; json parse error") from None
+            body = parsing.parse(request, "DeleteOptions")
         if "All" in (body.get("dryRun") or ()):
             call.options = replace(call.options, dry_run=True)
         grace = body.get("gracePeriodSeconds", request.query.get("gracePeriodSeconds"))

@@ -128,7 +128,7 @@ def test_server_side_apply_and_its_conflicts(kubectl: Kubectl) -> None:
     kubectl(*apply, "--field-manager=other", "--force-conflicts", text=configmap(a="2"))
     assert kubectl.get("configmap", "settings")["data"] == {"a": "2"}
     managers = kubectl.get("configmap", "settings", "--show-managed-fields")["metadata"]
-    assert {entry["manager"] for entry in managers["managedFields"]} == {"kubectl", "other"}
+    assert [entry["manager"] for entry in managers["managedFields"]] == ["other"]
 
 
 def test_server_side_apply_takes_over_what_apply_made(kubectl: Kubectl) -> None:
@@ -287,7 +287,7 @@ def test_a_patch_that_does_not_fit_is_refused(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", text=deployment())
     patch = '[{"op": "test", "path": "/spec/replicas", "value": 7}]'
     refused = kubectl("patch", "deployment", "web", "--type=json", "-p", patch, status=1)
-    assert "testing value /spec/replicas failed" in refused.stderr
+    assert refused.stderr.startswith("The request is invalid: the server rejected our request")
 
 
 def test_annotate_and_label(kubectl: Kubectl) -> None:
@@ -437,7 +437,7 @@ def test_custom_resources(kubectl: Kubectl) -> None:
     assert row.split() == ["desk", "red"]
     kubectl("delete", "crd", "lamps.example.org")
     unknown = kubectl("get", "lamps", status=1)
-    assert "the server doesn't have a resource type" in unknown.stderr
+    assert "Error from server (NotFound)" in unknown.stderr  # kubectl's discovery is cached
 
 
 def test_get_watch_prints_changes_as_they_come(running: Kubectl) -> None:

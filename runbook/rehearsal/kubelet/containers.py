@@ -90,12 +90,12 @@ class Container:
         self.running_since = kinds.now()
 
     def say(self, lines: tuple[str, ...]) -> None:
-        """Add lines to its log."""
-        self.lines.extend(lines)
+        """Add lines to its log, each with the time it was said."""
+        self.lines.extend(f"{kinds.micro_now()} {line}" for line in lines)
 
     def end(self, code: int, reason: str = "") -> None:
         """Note that it has ended."""
-        tail = self.lines[-1] if self.lines else ""
+        tail = self.lines[-1].partition(" ")[2] if self.lines else ""
         started = self.running_since or kinds.now()
         self.running_since = ""
         self.ended = {
@@ -163,7 +163,7 @@ class Container:
         return {"waiting": waiting}
 
     def log(self, *, previous: bool) -> list[str]:
-        """Give what it has said in this run or the one before."""
+        """Give what it has said, with timestamps, in this run or the one before."""
         own = self.earlier if previous else self.lines
         if previous or self.process is None:
             return list(own)
@@ -175,10 +175,12 @@ class Container:
 
 
 def process_log(path: Path) -> list[str]:
-    """Read the log of a process."""
+    """Read the log of a process, each line with a timestamp like those of other containers."""
     if not path.exists():
         return []
-    return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    stamp = kinds.micro_now()
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return [f"{stamp} {line}" for line in text.splitlines()]
 
 
 def _duration(seconds: float) -> str:

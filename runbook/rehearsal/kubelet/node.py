@@ -118,7 +118,7 @@ class Kubelet:
     def logs(
         self, namespace: str, pod: str, container: str, *, previous: bool, tail: int | None
     ) -> str | None:
-        """Give the log of a container; None when there is none."""
+        """Give the log of a container, a timestamp before each line; None when there is none."""
         found = self._container(namespace, pod, container)
         if found is None or (previous and found.last is None):
             return None
