@@ -79,6 +79,17 @@ def test_long_texts_are_blocks() -> None:
     assert yaml.safe_load(text) == {"ca.crt": pem}
 
 
+def test_the_heartbeat_s_schedule_of_the_moment_is_steady() -> None:
+    def heartbeat(schedule: str, name: str = "linkerd-heartbeat") -> dict[str, object]:
+        spec = {"schedule": schedule, "concurrencyPolicy": "Replace"}
+        return {"kind": "CronJob", "metadata": {"name": name}, "spec": spec}
+
+    assert diff.steady(heartbeat("1 2 * * *")) == diff.steady(heartbeat("2 2 * * *"))
+    assert diff.steady(heartbeat("1 2 * * *", "mine")) != diff.steady(
+        heartbeat("2 2 * * *", "mine")
+    )
+
+
 def test_generated_certificates_are_steady() -> None:
     def rendered(random: str) -> list[dict]:
         hook = {
