@@ -203,6 +203,8 @@ def test_an_administrator_is_asked_one_question():
         ("edge-26.8.3", "linkerd", {"chart_version": "2026.8.3"}, "pass"),
         ("edge-25.10.7", "linkerd", {}, "fail"),
         ("stable-2.14.10", "linkerd", {}, "fail"),
+        ("stable-2.13.7", "linkerd", {}, "fail"),
+        ("linkerdVersionValue", "linkerd", {}, "warn"),
         ("edge-26.6.3", "mesh", {}, "fail"),
     ],
 )

@@ -81,7 +81,6 @@ def test_crds_of_another_line_or_half_installed(change, told):
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        ({"linkerdVersion": "edge-25.10.7"}, "linkerdVersion"),
         ({"identityTrustDomain": "other"}, "identityTrustDomain"),
         ({"identity": {"externalCA": False, "issuer": {"scheme": "linkerd.io/tls"}}}, "scheme"),
     ],

@@ -233,7 +233,6 @@ def _wanted_config(context: Context) -> dict[str, Any]:
     params = context.params
     values = helm_values(context)
     wanted: dict[str, Any] = {
-        "linkerdVersion": wanted_version(context),
         "identityTrustDomain": params.trust_domain,
         "identity.issuer.scheme": "kubernetes.io/tls",
         "identity.externalCA": False,

@@ -217,6 +217,8 @@ def _compared(context: Context, here: str) -> Verdict:
     if here in ("", wanted_version(context)):
         return "pass"
     known = next((line for line in releases.LINES if line.app_version == here), None)
-    if known is None and here.partition("-")[0] == context.line.app_version.partition("-")[0]:
-        return "warn"
-    return "warn" if known is context.line else "fail"
+    if known is not None:
+        return "warn" if known is context.line else "fail"
+    channel = here.partition("-")[0]
+    other = channel in ("stable", "edge") and not context.line.app_version.startswith(channel)
+    return "fail" if other else "warn"  # a patch we do not know, or a build of somebody's own
