@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-__all__ = ["Attached", "NoNodes", "NodeBackend"]
+__all__ = ["NoNodes", "NodeBackend", "Switch"]
 
 
 class NodeBackend(Protocol):
@@ -38,27 +38,6 @@ class NoNodes:
     def stats(self, node: str) -> dict[str, Any]:
         """Have no statistics but the node's name."""
         return {"node": {"nodeName": node}, "pods": []}
-
-
-class Attached:
-    """Stands between the API server and the kubelet, which comes up after it."""
-
-    def __init__(self) -> None:
-        self.backend: NodeBackend = NoNodes()
-
-    def logs(
-        self, namespace: str, pod: str, container: str, *, previous: bool, tail: int | None
-    ) -> str | None:
-        """Give a container's log."""
-        return self.backend.logs(namespace, pod, container, previous=previous, tail=tail)
-
-    def endpoint(self, namespace: str, pod: str, port: int) -> tuple[str, int] | None:
-        """Give host and port where a pod's port really listens."""
-        return self.backend.endpoint(namespace, pod, port)
-
-    def stats(self, node: str) -> dict[str, Any]:
-        """Give a node's statistics."""
-        return self.backend.stats(node)
 
 
 class Switch:

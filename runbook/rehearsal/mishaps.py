@@ -51,22 +51,20 @@ def stop_cert_manager(client: Client) -> None:
     client.patch(kinds.DEPLOYMENTS, "cert-manager", patch, "cert-manager")
 
 
-def expire_issuer(
-    client: Client, *, namespace: str = "linkerd", ca_secret: str = "root-secret"
-) -> None:
+def expire_issuer(client: Client, *, namespace: str = "linkerd", root: str = "root-secret") -> None:
     """Let Linkerd's issuer have expired an hour ago, signed by the right root.
 
     Args:
         client: Where.
         namespace: Namespace of the control plane.
-        ca_secret: Secret of the root in namespace cert-manager.
+        root: Secret of the root in namespace cert-manager.
     """
     stop_cert_manager(client)
-    secret = client.get(kinds.SECRETS, ca_secret, "cert-manager")
+    secret = client.get(kinds.SECRETS, root, "cert-manager")
     chain = x509.load_pem_x509_certificates(decoded(secret, "tls.crt"))
-    root = KeyPair(chain, load_key(decoded(secret, "tls.key")))
+    signer = KeyPair(chain, load_key(decoded(secret, "tls.key")))
     end = datetime.now(UTC) - timedelta(hours=1)
-    _replace_issuer(client, namespace, root, end)
+    _replace_issuer(client, namespace, signer, end)
 
 
 def mismatch_issuer(client: Client, *, namespace: str = "linkerd") -> None:

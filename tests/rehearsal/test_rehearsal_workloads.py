@@ -22,6 +22,7 @@ from runbook.rehearsal import Twin
 from runbook.rehearsal.client import Client
 from runbook.rehearsal.controllers import kinds
 from runbook.rehearsal.controllers.cronjobs import next_time
+from runbook.rehearsal.faults import Fault
 
 
 @pytest.fixture(scope="module")
@@ -192,8 +193,6 @@ def test_indexed_job_has_one_pod_per_index(client: Client, space: str) -> None:
 
 
 def test_job_gives_up_after_its_backoff_limit(twin: Twin, client: Client, space: str) -> None:
-    from runbook.rehearsal.faults import Fault
-
     number = twin.faults.set(Fault("crash", namespace=space, message="no such table"))
     job(client, space, "load", backoffLimit=0)
     done = until(lambda: ended(client, space, "load", "Failed"))

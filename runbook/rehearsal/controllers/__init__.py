@@ -6,6 +6,7 @@ They work through the public API alone, as the real ones do. ``start`` runs them
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from runbook.rehearsal.client import Client
 from runbook.rehearsal.controllers.certmanager import Certificates, Issuers, Requests
@@ -23,7 +24,9 @@ from runbook.rehearsal.controllers.scheduler import Scheduler
 from runbook.rehearsal.controllers.services import Services
 from runbook.rehearsal.controllers.statefulsets import StatefulSets
 from runbook.rehearsal.faults import Faults
-from runbook.rehearsal.kubelet import Kubelet
+
+if TYPE_CHECKING:
+    from runbook.rehearsal.kubelet import Kubelet
 
 __all__ = ["Handle", "start"]
 
@@ -73,6 +76,8 @@ def start(
         kubelet: Also run the pods of every node.
         faults: What shall go wrong; nothing by default.
     """
+    from runbook.rehearsal.kubelet import Kubelet  # noqa: PLC0415  # it builds on this package
+
     manager = Manager(client.acting_as(_AGENT))
     cluster = manager.cluster
     faults = faults or Faults()
