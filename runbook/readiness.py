@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Readiness", "condition", "describe", "has_rule", "readiness"]
+__all__ = ["Readiness", "condition", "describe", "has_rule", "is_observed", "readiness"]
 
 Object = dict[str, Any]
 
@@ -81,7 +81,7 @@ def _true(name: str) -> Callable[[Object], bool]:
     return met
 
 
-def _observed(obj: Object) -> bool:
+def is_observed(obj: Object) -> bool:
     """Tell whether the controller has seen the newest version of a workload."""
     status = obj.get("status") or {}
     return int(status.get("observedGeneration", 0)) >= int(obj["metadata"].get("generation", 0))
@@ -91,7 +91,7 @@ def _deployment_met(obj: Object) -> bool:
     wanted, status = _replicas(obj), obj.get("status") or {}
     updated = int(status.get("updatedReplicas", 0))
     return (
-        _observed(obj)
+        is_observed(obj)
         and updated >= wanted
         and int(status.get("replicas", 0)) <= updated  # the old ones are gone
         and int(status.get("availableReplicas", 0)) >= wanted
@@ -99,7 +99,7 @@ def _deployment_met(obj: Object) -> bool:
 
 
 def _deployment_failed(obj: Object) -> str:
-    if not _observed(obj):
+    if not is_observed(obj):
         return ""
     progress, refused = condition(obj, "Progressing"), condition(obj, "ReplicaFailure")
     if progress.get("reason") == "ProgressDeadlineExceeded":
@@ -121,7 +121,7 @@ def _deployment_seen(obj: Object) -> str:
 def _stateful_met(obj: Object) -> bool:
     status, wanted = obj.get("status") or {}, _replicas(obj)
     same = status.get("currentRevision") == status.get("updateRevision")
-    return _observed(obj) and same and int(status.get("readyReplicas", 0)) >= wanted
+    return is_observed(obj) and same and int(status.get("readyReplicas", 0)) >= wanted
 
 
 def _stateful_seen(obj: Object) -> str:
@@ -133,7 +133,7 @@ def _daemon_met(obj: Object) -> bool:
     status = obj.get("status") or {}
     wanted = int(status.get("desiredNumberScheduled", 0))
     counts = (status.get("updatedNumberScheduled", 0), status.get("numberAvailable", 0))
-    return _observed(obj) and all(int(count) >= wanted for count in counts)
+    return is_observed(obj) and all(int(count) >= wanted for count in counts)
 
 
 def _daemon_seen(obj: Object) -> str:
@@ -144,12 +144,12 @@ def _daemon_seen(obj: Object) -> str:
 
 def _certificate_failed(obj: Object) -> str:
     """Tell a failed issuance; cert-manager tries again only after an hour or more."""
-    issuing = condition(obj, "Issuing")
     current = int(obj["metadata"].get("generation", 0))
-    stale = int(issuing.get("observedGeneration", current)) < current
-    if issuing.get("status") == "False" and issuing.get("reason") == "Failed" and not stale:
-        attempts = (obj.get("status") or {}).get("failedIssuanceAttempts", 1)
-        return f"cert-manager could not issue it ({attempts} failed): {issuing.get('message')}"
+    attempts = (obj.get("status") or {}).get("failedIssuanceAttempts", 1)
+    for found in (condition(obj, "Issuing"), condition(obj, "Ready")):
+        stale = int(found.get("observedGeneration", current)) < current
+        if found.get("status") == "False" and found.get("reason") == "Failed" and not stale:
+            return f"cert-manager could not issue it ({attempts} failed): {found.get('message')}"
     return ""
 
 

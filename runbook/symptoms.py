@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runbook.errors import ApiError
-from runbook.readiness import condition
+from runbook.readiness import condition, is_observed
 
 __all__ = ["Reader", "Symptom", "look"]
 
@@ -89,7 +89,7 @@ def _pods(cluster: Reader, kind: str, obj: Object) -> Iterator[Object]:
     """Give the pods of a workload's newest revision; earlier ones may fail without harm."""
     namespace = obj["metadata"]["namespace"]
     labels = ((obj.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-    if not labels:
+    if not labels or not is_observed(obj):  # the revision it names may be the one before
         return
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
     newest = _newest(cluster, kind, obj, selector)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from runbook import symptoms
-from runbook.errors import ApiError, NotFoundError, UnreachableError, WaitError
+from runbook.errors import ApiError, ForbiddenError, NotFoundError, UnreachableError, WaitError
 from runbook.readiness import Readiness, describe, readiness
 from runbook.symptoms import Symptom
 
@@ -241,7 +241,10 @@ def _give_up_on_failure(cluster: Reader, target: _Target, clock: Clock) -> None:
     reason = target.ready.failed(target.last) if target.last else ""
     if reason:
         raise _failed(target, Symptom(reason, fix=_describe_command(target)))
-    found = list(symptoms.look(cluster, target.kind, target.last)) if target.last else []
+    try:
+        found = list(symptoms.look(cluster, target.kind, target.last)) if target.last else []
+    except ForbiddenError:  # who may not look at pods can still wait
+        found = []
     now = clock.now()
     target.first_seen = {s.reason: target.first_seen.get(s.reason, now) for s in found}
     for symptom in found:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runbook.errors import ApiError, NotFoundError, UnreachableError, WaitError
+from runbook.errors import ApiError, ForbiddenError, NotFoundError, UnreachableError, WaitError
 from runbook.wait import wait_for, wait_until
 
 Object = dict[str, Any]
@@ -245,6 +245,12 @@ def test_pods_of_an_earlier_revision_may_crash(cluster: FakeCluster) -> None:
     assert wait(cluster, deployment(0))[0].seconds == 3
 
 
+def test_a_new_version_is_not_judged_by_the_pods_before_it(cluster: FakeCluster) -> None:
+    cluster.put(deployment(0, observedGeneration=1), replica_set("2"), crash("2"))
+    cluster.then(2, deployment(1))
+    assert wait(cluster, deployment(0))[0].seconds == 2
+
+
 def test_the_failure_of_a_later_one_ends_the_wait_for_the_first(cluster: FakeCluster) -> None:
     cluster.put(deployment(0, name="a"), deployment(0), replica_set("2"), crash())
     with pytest.raises(WaitError, match="Deployment l5d/web will not"):
@@ -314,8 +320,9 @@ def test_a_deployment_that_says_so_itself(cluster: FakeCluster, found: Object, w
         wait(cluster, deployment(0), timeout=600)
 
 
-def test_failed_issuance(cluster: FakeCluster) -> None:
-    failed = {"type": "Issuing", "status": "False", "reason": "Failed", "message": "not permitted"}
+@pytest.mark.parametrize("kind", ["Issuing", "Ready"])
+def test_failed_issuance(cluster: FakeCluster, kind: str) -> None:
+    failed = {"type": kind, "status": "False", "reason": "Failed", "message": "not permitted"}
     cluster.put(certificate(failed), issuer("True"))
     with pytest.raises(WaitError, match=r"could not issue it \(1 failed\): not permitted"):
         wait(cluster, certificate(), timeout=600)
@@ -414,6 +421,18 @@ def test_refusals_are_raised_at_once(cluster: FakeCluster) -> None:
     cluster.trouble = [ApiError("forbidden", code=403)]
     with pytest.raises(ApiError, match="forbidden"):
         wait(cluster, deployment(0))
+
+
+def test_who_may_not_look_at_pods_can_still_wait(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: Any, **__: Any) -> Any:
+        raise ForbiddenError("cannot list pods", code=403)
+
+    monkeypatch.setattr(cluster, "list", forbidden)
+    cluster.put(deployment(0))
+    cluster.then(2, deployment(1))
+    assert wait(cluster, deployment(0))[0].seconds == 2
 
 
 def test_a_kind_that_is_not_served_yet(cluster: FakeCluster) -> None:
