@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from runbook.errors import CertificateError
@@ -74,15 +73,6 @@ class Certificate:
     def short(self) -> str:
         """Give the first eight bytes of the fingerprint, enough to tell certificates apart."""
         return ":".join(self.fingerprint[i : i + 2] for i in range(0, 16, 2))
-
-    @cached_property
-    def self_signed(self) -> bool:
-        """Whether the certificate is signed by its own key."""
-        return _signs(self, self)
-
-    def valid_at(self, now: datetime) -> bool:
-        """Tell whether the certificate is inside its validity period."""
-        return self.not_before <= now <= self.not_after
 
     def describe(self) -> str:
         """Give one line for a table."""

@@ -28,8 +28,6 @@ def test_the_facts_of_a_certificate():
     assert facts.extended == ("server auth",)
     assert facts.not_after - facts.not_before == timedelta(hours=48)
     assert facts.aki == read(root)[0].ski
-    assert not facts.self_signed
-    assert read(root)[0].self_signed
 
 
 @pytest.mark.parametrize(
@@ -146,10 +144,3 @@ def test_the_root_may_be_renewed_with_its_key():
     old = issue("root", lasts=YEAR)
     new = issue("root", key=old.key)
     assert chain(read(issuer(new))[0], read(old))[-1].fingerprint == read(old)[0].fingerprint
-
-
-def test_validity_at_a_moment():
-    [facts] = read(issue("root", start=NOW, lasts=YEAR))
-    assert facts.valid_at(NOW)
-    assert not facts.valid_at(NOW - timedelta(seconds=1))
-    assert not facts.valid_at(NOW + 2 * YEAR)

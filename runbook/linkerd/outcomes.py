@@ -81,7 +81,7 @@ def absent(
         linkerd: The corresponding line of ``linkerd check``.
     """
     if planning(context):
-        seen = f"{what} is not there yet: {notebook} creates it"
+        seen = f"not there yet: {notebook} creates {what}"
         return judge(id_, title, "skip", seen=seen, linkerd=linkerd)
     return judge(
         id_,
