@@ -7,7 +7,6 @@ import ipaddress
 from typing import Any
 
 from runbook.rehearsal.bootstrap import CLUSTER_NETWORK
-from runbook.rehearsal.crd import initial
 from runbook.rehearsal.lifecycle import generated_name
 from runbook.rehearsal.resources import Resource
 from runbook.rehearsal.schema import Cause
@@ -85,8 +84,6 @@ class BuiltIn:
                 return self._service(copy.deepcopy(obj), old)
             case ("", "persistentvolumeclaims") if creating:
                 return self._claim(obj)
-            case ("apiextensions.k8s.io", "customresourcedefinitions") if creating:
-                return initial(obj)
             case ("batch", "jobs") if creating:
                 return _job(copy.deepcopy(obj))
         return obj

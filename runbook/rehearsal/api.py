@@ -94,7 +94,7 @@ class Api:
         built_in = BuiltIn(store, namespaces)
         gate = Gate(built_in, Webhooks(store, self.registry, services), self._bodies)
         self._writes = Writes(store, self._bodies, gate)
-        self._reviews = Reviews(self._authorizer, self._identities)
+        self._reviews = Reviews(self._bodies, self._authorizer, self._identities)
         self._proxies = Proxies(store, services)
         self._definitions = Definitions(store, self.registry, self._bodies)
         self._subresources = Subresources(
@@ -186,7 +186,7 @@ class Api:
         if resource.namespaced and not wanted.namespace and wanted.verb not in ("list", "watch"):
             raise method_not_allowed()
         if self._reviews.answers(resource):
-            return self._reviews.answer(resource, request, wanted.namespace)
+            return self._reviews.answer(call)
         match wanted.verb:
             case "get":
                 return self._reads.get(resource, wanted, request)

@@ -26,6 +26,7 @@ _SERVER_FIELDS = (
     "deletionGracePeriodSeconds",
     "generation",
 )
+_DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
 _NAMESPACES = ("", "namespaces")
 _NOT_BY_STATUS = ("labels", "ownerReferences")
 #: Kinds whose status survives creation, as their strategies leave it alone.
@@ -74,9 +75,6 @@ def named(resource: Resource, obj: Object, namespace: str) -> Object:
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = generated_name(metadata["generateName"])
     return {**obj, "metadata": metadata}
-
-
-_DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
 
 
 def new(resource: Resource, obj: Object) -> Object:
@@ -173,7 +171,7 @@ def start_deletion(resource: Resource, obj: Object, deletion: Deletion) -> Objec
     """Give a terminating object, or None when it can go at once."""
     metadata = dict(obj["metadata"])
     finalizers = _finalizers(list(metadata.get("finalizers") or ()), deletion.propagation)
-    if resource.key == ("apiextensions.k8s.io", "customresourcedefinitions"):
+    if resource.key == _DEFINITIONS:
         finalizers = list(dict.fromkeys([*finalizers, _CLEAN_UP]))
     grace = _grace(resource, obj, deletion)
     namespace = resource.key == _NAMESPACES

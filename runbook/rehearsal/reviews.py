@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runbook.rehearsal import parsing
+from runbook.rehearsal.bodies import Bodies
 from runbook.rehearsal.identities import Identities
 from runbook.rehearsal.rbac import Access, Authorizer
-from runbook.rehearsal.requests import Request, Response, User, stamp
+from runbook.rehearsal.requests import Response, User, stamp
 from runbook.rehearsal.resources import Resource
 from runbook.rehearsal.schema import Cause
 from runbook.rehearsal.statuses import bad_request, invalid
+from runbook.rehearsal.writes import Call
 
 __all__ = ["Reviews"]
 
@@ -22,11 +23,13 @@ class Reviews:
     """Answers the groups authorization.k8s.io and authentication.k8s.io.
 
     Args:
+        bodies: Decodes the questions.
         authorizer: Knows the roles.
         identities: Knows the tokens.
     """
 
-    def __init__(self, authorizer: Authorizer, identities: Identities) -> None:
+    def __init__(self, bodies: Bodies, authorizer: Authorizer, identities: Identities) -> None:
+        self._bodies = bodies
         self._authorizer = authorizer
         self._identities = identities
 
@@ -34,13 +37,15 @@ class Reviews:
         """Tell whether a resource is a review."""
         return resource.group in ("authentication.k8s.io", "authorization.k8s.io")
 
-    def answer(self, resource: Resource, request: Request, namespace: str) -> Response:
+    def answer(self, call: Call) -> Response:
         """Answer a review.
 
         Raises:
             Refusal: The question is incomplete.
         """
-        body = parsing.parse(request, resource.kind)
+        resource, request = call.resource, call.request
+        body, warnings = self._bodies.decode(resource, request, call.options)
+        body = self._bodies.track(resource, None, body, call.options)
         spec = body.get("spec") or {}
         match resource.kind:
             case "SelfSubjectAccessReview":
@@ -53,11 +58,11 @@ class Reviews:
                 status = self._token(spec)
             case _:
                 status = {"userInfo": _info(request.user)}
-        metadata = {k: v for k, v in (body.get("metadata") or {}).items() if k != "managedFields"}
+        metadata = dict(body.get("metadata") or {})
         if resource.kind == "SelfSubjectReview":
             metadata["creationTimestamp"] = stamp()
-        if namespace:
-            metadata["namespace"] = namespace
+        if resource.namespaced:
+            metadata["namespace"] = call.namespace
         answer: Object = {
             "kind": resource.kind,
             "apiVersion": resource.api_version,
@@ -65,7 +70,7 @@ class Reviews:
         }
         if resource.kind != "SelfSubjectReview":
             answer["spec"] = {} if resource.kind == "SelfSubjectRulesReview" else spec
-        return Response(201, {**answer, "status": status})
+        return Response(201, {**answer, "status": status}, warnings=warnings)
 
     def _access(self, resource: Resource, spec: Mapping[str, Any], user: User) -> Object:
         wanted, plain = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
