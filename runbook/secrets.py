@@ -22,12 +22,13 @@ REDACTED = "[redacted]"
 
 _SHORTEST = 6  # a shorter value would blot out ordinary words
 _KEY = r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----"
+_KEY_END = r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----"
 _NAMED = (
     r"[\"']?\b(?:client-key-data|id-token|refresh-token|access-token|token|password|"
     r"client-secret)\b[\"']?"
 )
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(rf"{_KEY}.*?-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----", re.DOTALL), REDACTED),
+    (re.compile(rf"{_KEY}(?:(?!-----BEGIN).)*?{_KEY_END}", re.DOTALL), REDACTED),
     # a key whose end was cut off, up to the first line that is no base64
     (re.compile(rf"{_KEY}(?:(?:\s|\\n)*[A-Za-z0-9+/=:, -]{{16,}})*"), REDACTED),
     # the same key as base64 text: every PEM begins with five hyphens and BEGIN

@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from make_certs import IDENTITY, NOW, YEAR, issue, issuer
+from make_certs import IDENTITY, YEAR, issue, issuer
 
 from runbook.certs import chain, key_matches, parse_bundle, pem, same
 from runbook.errors import CertificateError
