@@ -120,39 +120,36 @@ class Table:
 
     def html(self) -> str:
         """Render for JupyterLab and exported pages."""
-        head = "".join(
-            f'<th style="{_cell_style(head=True)}">{escape(c)}</th>' for c in self.columns
-        )
+        columns, rows = self._filled()
+        head = "".join(f'<th style="{_cell_style(head=True)}">{escape(c)}</th>' for c in columns)
         body = "".join(
             '<tr style="background:transparent">'
-            + "".join(f'<td style="{_cell_style()}">{_cell(c).html()}</td>' for c in row)
+            + "".join(f'<td style="{_cell_style()}">{cell.html()}</td>' for cell in row)
             + "</tr>"
-            for row in self.rows
+            for row in rows
         )
-        heading = f"<thead><tr>{head}</tr></thead>" if any(self.columns) else ""
-        note = (
-            f'<div style="margin:4px 0 0;opacity:.8">{_lines(self.note)}</div>' if self.note else ""
-        )
+        heading = f"<thead><tr>{head}</tr></thead>" if any(columns) else ""
         table = (
-            f'<table style="border-collapse:collapse;margin:0;color:inherit;{_FONT}">'
-            f"{heading}<tbody>{body}</tbody></table>"
-            if self.rows
-            else ""
+            '<table style="border-collapse:collapse;margin:0;width:auto;'
+            f'color:inherit;{_FONT}">{heading}<tbody>{body}</tbody></table>'
         )
+        note = f'<div style="margin:4px 0 0;opacity:.8">{_lines(self.note)}</div>'
         return (
             f'<div style="{_FONT};margin:4px 0 10px;color:inherit">'
-            f"{title_html(self.title, self.badge)}{table}{note}</div>"
+            f"{title_html(self.title, self.badge)}{table if rows else ''}"
+            f"{note if self.note else ''}</div>"
         )
 
     def text(self) -> str:
         """Render for a terminal or a log."""
+        columns, rows = self._filled()
         lines = [title_text(self.title, self.badge)]
-        rows = [[_wrap(_cell(c)) for c in row] for row in self.rows]
-        heading = [[c.upper()] for c in self.columns]
-        grid = [heading, *rows] if any(self.columns) and rows else rows
+        grid = [[_wrap(cell) for cell in row] for row in rows]
+        if any(columns) and rows:
+            grid.insert(0, [[c.upper()] for c in columns])
         widths = [
             max((len(line) for row in grid for line in row[i]), default=0)
-            for i in range(len(self.columns))
+            for i in range(len(columns))
         ]
         for row in grid:
             for n in range(max((len(cell) for cell in row), default=0)):
@@ -164,6 +161,12 @@ class Table:
         if self.note:
             lines.append("  " + self.note.replace("\n", "\n  "))
         return "\n".join(lines)
+
+    def _filled(self) -> tuple[list[str], list[list[Cell]]]:
+        """Give headings and cells without the columns that say nothing in any row."""
+        cells = [[_cell(c) for c in row] for row in self.rows]
+        kept = [i for i in range(len(self.columns)) if any(row[i].text for row in cells)]
+        return [self.columns[i] for i in kept], [[row[i] for i in kept] for row in cells]
 
 
 def verdict(name: str) -> Cell:

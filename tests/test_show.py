@@ -90,3 +90,10 @@ def test_empty_table_has_only_its_title_and_note() -> None:
     empty = show.Table("Apply: nothing changed", ("", "kind"), [], note="nothing to do")
     assert empty.text() == "Apply: nothing changed\n  nothing to do"
     assert "<table" not in empty.html()
+
+
+def test_columns_that_say_nothing_are_left_out() -> None:
+    shown = show.Table("T", ("a", "note"), [("1", ""), ("2", "")])
+    assert "NOTE" not in shown.text()
+    assert "note" not in shown.html()
+    assert "note" in show.Table("T", ("a", "note"), [("1", ""), ("2", "x")]).html()
