@@ -156,6 +156,13 @@ def test_addresses_outside_of_cluster_networks():
     assert found == {"cluster-networks-nodes": "fail", "cluster-networks-services": "fail"}
 
 
+def test_both_networks_of_a_dual_stack_node_count():
+    both = node()
+    both["spec"]["podCIDRs"] = ["44.0.0.0/24", "fd42::/64"]
+    [nodes, *_] = linkerd.cluster_networks(on(both))
+    assert (nodes.verdict, nodes.seen) == ("fail", "node1 44.0.0.0/24")
+
+
 def test_host_network_pods_do_not_count():
     host = pod("x", podIP="44.1.1.1")
     host["spec"]["hostNetwork"] = True

@@ -40,8 +40,8 @@ def cluster_networks(context: Context) -> Iterator[Outcome]:
         ("services", "services", _service_addresses(context), "l5d-cluster-networks-pods"),
     )
     for kind, words, addresses, hint in kinds:
-        every = dict(addresses)
-        outside = [f"{who} {cidr}" for who, cidr in every.items() if not _inside(cidr, networks)]
+        every = list(addresses)
+        outside = [f"{who} {cidr}" for who, cidr in every if not _inside(cidr, networks)]
         yield judge(
             f"cluster-networks-{kind}",
             f"clusterNetworks holds all {words}",
