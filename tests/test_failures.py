@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 import yaml
 from scripted_api import Target
 
-from runbook.applied import workloads
+from runbook.applied import Applied, carry_out, workloads
 from runbook.cluster import Cluster, connect
 from runbook.errors import ForbiddenError, WaitError
 from runbook.helm import Release, open_helm
@@ -196,6 +198,40 @@ def test_release_whose_pods_crash(cluster: Cluster, home: str, twin: Twin, tmp_p
     stored = helm.release("demo", home)
     assert stored is not None
     assert stored.status == "deployed", "Helm did store it; only its pods do not run"
+    assert plan_release(helm, cluster, release).empty
+
+
+def test_a_helm_install_that_was_killed_is_taken_up_again(
+    cluster: Cluster, home: str, twin: Twin, tmp_path: Path
+) -> None:
+    chart = chart_server.write(tmp_path)
+    release = Release("demo", home, "demo", "1.0.0", str(chart), {"colour": "red"})
+    slow = Fault("api", verb="patch", resource="configmaps", namespace=home, status=0, seconds=60)
+    number = twin.faults.set(slow)
+    code = (
+        "import sys; from runbook.helm import *; from runbook.helm_sdk import SdkHelm\n"
+        "kubeconfig, home, chart = sys.argv[1:]\n"
+        "release = Release('demo', home, 'demo', '1.0.0', chart, {'colour': 'red'})\n"
+        "SdkHelm(kubeconfig, 'rehearsal').install(release, timeout=60)\n"
+    )
+    arguments = [sys.executable, "-c", code, str(twin.kubeconfig), home, str(chart)]
+    with subprocess.Popen(arguments) as installing:
+        cluster.wait(
+            *("v1", "Secret", "sh.helm.release.v1.demo.v1", home),
+            until=lambda secret: secret["metadata"]["labels"]["status"] == "pending-install",
+            timeout=60,
+        )
+        installing.kill()
+    twin.faults.clear(number)
+
+    helm = open_helm(cluster)
+    plan = plan_release(helm, cluster, release)
+    assert plan.interrupted == "sh.helm.release.v1.demo.v1"
+    carry_out(plan, cluster, helm, Applied("Apply"), 60)
+    stored = helm.release("demo", home)
+    assert stored is not None
+    assert (stored.revision, stored.status) == (1, "deployed")
+    assert cluster.get("v1", "ConfigMap", "demo", home)["data"]["colour"] == "red"
     assert plan_release(helm, cluster, release).empty
 
 
