@@ -285,4 +285,3 @@ def _job(job: Object) -> Object:
     if not job["metadata"].get("labels"):
         job["metadata"]["labels"] = dict(template["labels"])
     return job
-

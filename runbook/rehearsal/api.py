@@ -43,7 +43,7 @@ _READS = ("get", "list", "watch")
 class Interceptor(Protocol):
     """May answer a request in the API server's place, to rehearse its failures."""
 
-    def intercept(self, request: Request) -> Answer | None | Awaitable[Answer | None]:
+    def intercept(self, request: Request) -> Answer | Awaitable[Answer | None] | None:
         """Give the answer, or None to let the request through."""
 
 
@@ -185,30 +185,30 @@ class Api:
             raise method_not_allowed()
         if resource.namespaced and not wanted.namespace and wanted.verb not in ("list", "watch"):
             raise method_not_allowed()
-        if self._reviews.answers(resource):
-            return self._reviews.answer(call)
-        match wanted.verb:
+        return self._read(call) if reading else await self._write(call)
+
+    def _read(self, call: Call) -> Answer:
+        place = (call.resource, call.target, call.request)
+        match call.target.verb:
             case "get":
-                return self._reads.get(resource, wanted, request)
+                return self._reads.get(*place)
             case "list":
-                return self._reads.list(resource, wanted, request)
-            case "watch":
-                return Stream(self.watches.open(resource, wanted, request))
-        return await self._write(call)
+                return self._reads.list(*place)
+        return Stream(self.watches.open(*place))
 
     async def _write(self, call: Call) -> Response:
-        match call.target.verb:
-            case "create" if call.resource.plural == "bindings":
-                return await self._subresources.bind_named(call, self._table(("", "pods")))
-            case "create":
-                return await self._writes.create(call)
-            case "update":
-                return await self._writes.update(call)
-            case "patch":
-                return await self._writes.patch(call)
-            case "delete":
-                return await self._writes.delete(call)
-        return await self._writes.delete_collection(call)
+        if self._reviews.answers(call.resource):
+            return self._reviews.answer(call)
+        if call.resource.plural == "bindings":
+            return await self._subresources.bind_named(call, self._table(("", "pods")))
+        verbs = {
+            "create": self._writes.create,
+            "update": self._writes.update,
+            "patch": self._writes.patch,
+            "delete": self._writes.delete,
+            "deletecollection": self._writes.delete_collection,
+        }
+        return await verbs[call.target.verb](call)
 
 
 def _routed(resource: Resource, wanted: Target) -> bool:

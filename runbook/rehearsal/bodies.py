@@ -245,7 +245,7 @@ class Bodies:
                 return merge.json_merge(current, body)
             return merge.strategic(self._need(resource), current, body)
         except merge.PatchFailed as failed:
-            details = {} if failed.code == 422 else None
+            details: Object | None = {} if failed.code == 422 else None
             raise Refusal(failed.code, failed.message, failed.reason, details) from None
 
     def complete(self, resource: Resource, obj: Object) -> Object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,10 +168,15 @@ def _descend(item: Any, step: str) -> list[Any]:
     inner = step[1:-1]
     if inner.startswith(("'", '"')):
         return _descend(item, inner[1:-1])
-    if not isinstance(item, Sequence) or isinstance(item, str):
-        return list(item.values()) if inner == "*" and isinstance(item, Mapping) else []
+    if inner == "*" and isinstance(item, Mapping):
+        return list(item.values())
+    return _pick(item, inner) if isinstance(item, list) else []
+
+
+def _pick(item: list[Any], inner: str) -> list[Any]:
+    """Take the elements of a list that a subscript chooses."""
     if inner == "*":
-        return list(item)
+        return item
     if match := _FILTER.fullmatch(inner):
         return [e for e in item if json_path(e, "." + match[1]) == [match[2]]]
     if inner.lstrip("-").isdigit() and -len(item) <= int(inner) < len(item):

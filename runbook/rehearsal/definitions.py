@@ -83,7 +83,10 @@ class Definitions:
             theirs = other["spec"]
             if other["metadata"]["name"] == definition["metadata"]["name"]:
                 continue
-            if theirs["group"] == spec["group"] and theirs["names"]["kind"] == spec["names"]["kind"]:
+            if (
+                theirs["group"] == spec["group"]
+                and theirs["names"]["kind"] == spec["names"]["kind"]
+            ):
                 return f'"{spec["names"]["kind"]}" is already in use'
         return ""
 
@@ -96,7 +99,9 @@ class Definitions:
             service = api_service(group, version["name"])
             known = self._store.get(_SERVICES, "", service["metadata"]["name"])
             if version.get("served") and known is None:
-                service["metadata"]["labels"] = {"kube-aggregator.kubernetes.io/automanaged": "true"}
+                service["metadata"]["labels"] = {
+                    "kube-aggregator.kubernetes.io/automanaged": "true"
+                }
                 resource = self._registry.stored(_SERVICES)
                 assert resource is not None  # noqa: S101 - built in
                 self._store.put(_SERVICES, lifecycle.new(resource, service))

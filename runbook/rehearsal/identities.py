@@ -33,9 +33,7 @@ _COORDINATE = 32
 def service_account(namespace: str, name: str, uid: str = "") -> User:
     """Give the user a service account is."""
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
-    return User(
-        f"system:serviceaccount:{namespace}:{name}", (*groups, "system:authenticated"), uid
-    )
+    return User(f"system:serviceaccount:{namespace}:{name}", (*groups, "system:authenticated"), uid)
 
 
 class Identities:
@@ -107,7 +105,11 @@ class Identities:
         return user
 
     def issue(
-        self, account: Object, audiences: tuple[str, ...], seconds: int, bound_to: Mapping[str, Any] | None
+        self,
+        account: Object,
+        audiences: tuple[str, ...],
+        seconds: int,
+        bound_to: Mapping[str, Any] | None,
     ) -> tuple[str, datetime.datetime]:
         """Sign a token for a service account.
 

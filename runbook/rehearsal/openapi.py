@@ -21,6 +21,7 @@ _META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _EXTRA = (".well-known/openid-configuration", "logs", "openid/v1/jwks", "version")
 _V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _WRITE = ("dryRun", "fieldManager", "fieldValidation")
+_DELETE = ("dryRun", "gracePeriodSeconds", "propagationPolicy")
 _PATCH_MEDIA = (
     "application/apply-patch+yaml",
     "application/json-patch+json",
@@ -207,11 +208,9 @@ def _paths(row: Resource, schema: str) -> dict[str, Any]:
     if "update" in row.verbs:
         single["put"] = _operation(row, "put", item, body=("*/*",), query=_WRITE)
     if "patch" in row.verbs:
-        query = (*_WRITE, "force")
-        single["patch"] = _operation(row, "patch", item, body=media, query=query)
+        single["patch"] = _operation(row, "patch", item, body=media, query=(*_WRITE, "force"))
     if "delete" in row.verbs:
-        query = ("dryRun", "gracePeriodSeconds", "propagationPolicy")
-        single["delete"] = _operation(row, "delete", item, query=query)
+        single["delete"] = _operation(row, "delete", item, query=_DELETE)
     found = {f"{root}{scope}/{row.plural}": collection}
     if single:
         found[f"{root}{scope}/{row.plural}/{{name}}"] = single

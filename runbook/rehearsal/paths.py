@@ -42,7 +42,7 @@ def version(kubernetes: str) -> dict[str, str]:
     ('v1.35.0+k3s1', 'v1.29.4+k3s1')
     """
     number = minor(kubernetes)
-    patch = (re.findall(r"\d+", kubernetes) + ["0", "0"])[2]
+    patch = [*re.findall(r"\d+", kubernetes), "0"][2]
     found = {"major": "1", "minor": str(number)}
     if number >= 34:
         found |= {
@@ -81,28 +81,39 @@ class Paths:
         if not parts:
             return Response(body={"paths": self._all()})
         found: Response | None = None
-        match parts:
-            case [check, *rest] if check in _HEALTH and "/".join(rest) in ("", *_CHECKS):
-                found = _health(check, request)
-            case ["version"]:
-                found = Response(body=version(self._registry.version))
-            case ["api"]:
-                found = self._discovery.legacy(request.accept)
-            case ["api", number]:
-                found = self._discovery.resources("", number)
-            case ["apis"]:
-                found = self._discovery.groups(request.accept)
-            case ["apis", group]:
-                found = self._discovery.group(group)
-            case ["apis", group, number]:
-                found = self._discovery.resources(group, number)
-            case ["openapi", "v2"]:
-                found = self._openapi.legacy(request)
-            case ["openapi", "v3"]:
-                found = self._openapi.index(request)
-            case ["openapi", "v3", *rest]:
-                found = self._openapi.document(request, "/".join(rest))
+        if parts[0] in ("api", "apis"):
+            found = self._discover(parts, request)
+        elif parts[0] == "openapi":
+            found = self._describe(parts[1:], request)
+        elif parts[0] in _HEALTH and "/".join(parts[1:]) in ("", *_CHECKS):
+            found = _health(parts[0], request)
+        elif parts == ["version"]:
+            found = Response(body=version(self._registry.version))
         return found or Response(404, "404 page not found\n")
+
+    def _discover(self, parts: list[str], request: Request) -> Response | None:
+        match parts:
+            case ["api"]:
+                return self._discovery.legacy(request.accept)
+            case ["apis"]:
+                return self._discovery.groups(request.accept)
+            case ["api", number]:
+                return self._discovery.resources("", number)
+            case ["apis", group]:
+                return self._discovery.group(group)
+            case [_, group, number]:
+                return self._discovery.resources(group, number)
+        return None
+
+    def _describe(self, parts: list[str], request: Request) -> Response | None:
+        match parts:
+            case ["v2"]:
+                return self._openapi.legacy(request)
+            case ["v3"]:
+                return self._openapi.index(request)
+            case ["v3", *rest]:
+                return self._openapi.document(request, "/".join(rest))
+        return None
 
     def _all(self) -> list[str]:
         """List what there is, as ``/`` does."""

@@ -28,7 +28,9 @@ def ready(pod: Object) -> str:
     """Give ready and all containers, native sidecars included: ``1/2``."""
     sidecars = _sidecars(pod)
     total = len((pod.get("spec") or {}).get("containers") or ()) + len(sidecars)
-    running = [s for s in _containers(pod) if s.get("ready") and "running" in (s.get("state") or {})]
+    running = [
+        s for s in _containers(pod) if s.get("ready") and "running" in (s.get("state") or {})
+    ]
     beside = [s for s in _init(pod) if s["name"] in sidecars and s.get("ready")]
     return f"{len(running) + len(beside)}/{total}"
 
@@ -49,7 +51,7 @@ def restarts(pod: Object) -> str:
 def status(pod: Object) -> str:
     """Give the one word that says most about a pod, as kubectl chooses it."""
     found = pod.get("status") or {}
-    reason = found.get("reason") or found.get("phase", "Unknown")
+    reason: str = found.get("reason") or found.get("phase", "Unknown")
     for condition in found.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition.get("reason") == "SchedulingGated":
             reason = "SchedulingGated"
@@ -102,7 +104,7 @@ def _main(pod: Object, reason: str) -> str:
     for state in reversed(_containers(pod)):
         now = state.get("state") or {}
         if (now.get("waiting") or {}).get("reason"):
-            reason = now["waiting"]["reason"]
+            reason = str(now["waiting"]["reason"])
         elif now.get("terminated"):
             reason = _ending(now["terminated"])
         elif state.get("ready") and "running" in now:

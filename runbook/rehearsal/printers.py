@@ -298,6 +298,11 @@ def _available(obj: Object) -> str:
     return "Unknown"
 
 
+def _reference(obj: Object) -> str:
+    target = _read("spec.scaleTargetRef", {}, obj)
+    return f"{target.get('kind', '')}/{target.get('name', '')}"
+
+
 def _budget(path: str, obj: Object) -> str:
     return str(_read(path, "N/A", obj))
 
@@ -482,7 +487,7 @@ _LAYOUTS: Mapping[str, Sequence[Column]] = {
     ),
     "HorizontalPodAutoscaler": (
         NAME,
-        _c("Reference", lambda o: f"{_read('spec.scaleTargetRef.kind', '', o)}/{_read('spec.scaleTargetRef.name', '', o)}"),  # fmt: skip  # noqa: E501
+        _c("Reference", _reference),
         _c("Targets", lambda _: "<unknown>"),
         _c("MinPods", lambda o: str(_read("spec.minReplicas", "<unset>", o))),
         _c("MaxPods", _at("spec.maxReplicas", 0)),

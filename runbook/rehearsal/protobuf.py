@@ -115,9 +115,7 @@ def _moment(raw: bytes, form: str = "%Y-%m-%dT%H:%M:%SZ") -> str | None:
     parts = dict(_fields(raw))
     if not parts.get(1):
         return None
-    since = datetime.timedelta(
-        seconds=_integer(parts[1]), microseconds=parts.get(2, 0) // 1000
-    )
+    since = datetime.timedelta(seconds=_integer(parts[1]), microseconds=parts.get(2, 0) // 1000)
     return (datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + since).strftime(form)
 
 

@@ -116,7 +116,9 @@ def _address(name: str) -> tuple[str, str, str]:
 
 def _first_port(pod: dict[str, Any], name: str) -> int:
     ports = [
-        port for c in (pod.get("spec") or {}).get("containers") or () for port in c.get("ports") or ()
+        port
+        for c in (pod.get("spec") or {}).get("containers") or ()
+        for port in c.get("ports") or ()
     ]
     named = [p["containerPort"] for p in ports if not name or p.get("name") == name]
     return int(named[0]) if named else 80

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runbook.rehearsal.requests import Target, User
+from runbook.rehearsal.selectors import matches_labels
 from runbook.rehearsal.store import Store
 
 __all__ = ["Access", "Authorizer"]
@@ -96,8 +97,6 @@ class Authorizer:
         return found
 
     def _aggregated(self, role: Mapping[str, Any]) -> list[Rule]:
-        from runbook.rehearsal.selectors import matches_labels
-
         selectors = role["aggregationRule"].get("clusterRoleSelectors") or ()
         return [
             rule
@@ -142,10 +141,10 @@ def _grants(rule: Rule, access: Access) -> bool:
 
 
 def _listed(values: Sequence[str] | None, wanted: str) -> bool:
-    return bool(values) and ("*" in values or wanted in values)
+    return "*" in (values or ()) or wanted in (values or ())
 
 
 def _path_matches(pattern: str, path: str) -> bool:
-    if pattern == "*" or pattern == path:
+    if pattern in ("*", path):
         return True
     return pattern.endswith("*") and path.startswith(pattern[:-1])

@@ -14,7 +14,7 @@ from runbook.rehearsal.requests import Request, Response, Target
 from runbook.rehearsal.resources import Resource
 from runbook.rehearsal.selectors import Selector, field_selector, label_selector
 from runbook.rehearsal.statuses import bad_request, expired, missing
-from runbook.rehearsal.store import Object, Store, TooOldError
+from runbook.rehearsal.store import Object, Objects, Store, TooOldError
 
 __all__ = ["Reads", "form", "present", "represent", "selector"]
 
@@ -47,7 +47,7 @@ def _item(resource: Resource, obj: Object) -> Object:
 
 @dataclass(frozen=True)
 class _Page:
-    objects: list[Object]
+    objects: Objects
     revision: int
     token: str = ""
     remaining: int | None = None
@@ -98,9 +98,7 @@ class Reads:
         if not token and request.query.get("resourceVersionMatch") == "Exact":
             revision = request.number("resourceVersion")
         objects = self._objects(resource, namespace, revision, start)
-        chosen = [
-            o for o in objects if _place(o, namespace) >= start and wanted.matches(o)
-        ]
+        chosen = [o for o in objects if _place(o, namespace) >= start and wanted.matches(o)]
         revision = revision or self._store.revision
         if not limit or len(chosen) <= limit:
             return _Page(chosen, revision)
@@ -108,9 +106,7 @@ class Reads:
         counted = None if wanted.labels or wanted.fields else len(chosen) - limit
         return _Page(chosen[:limit], revision, following, counted)
 
-    def _objects(
-        self, resource: Resource, namespace: str, revision: int, start: str
-    ) -> list[Object]:
+    def _objects(self, resource: Resource, namespace: str, revision: int, start: str) -> Objects:
         if not revision:
             return self._store.list(resource.key, namespace)
         try:

@@ -43,9 +43,7 @@ class Request:
     user: User = field(default_factory=lambda: User("system:anonymous"))
 
     @classmethod
-    def parse(
-        cls, method: str, uri: str, headers: Mapping[str, str], body: bytes = b""
-    ) -> Request:
+    def parse(cls, method: str, uri: str, headers: Mapping[str, str], body: bytes = b"") -> Request:
         """Take a request line apart."""
         parts = urlsplit(uri)
         query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
@@ -66,9 +64,7 @@ class Request:
         try:
             return int(text) if text else 0
         except ValueError:
-            raise bad_request(
-                f'strconv.ParseInt: parsing "{text}": invalid syntax'
-            ) from None
+            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
     @property
     def accept(self) -> str:
@@ -192,9 +188,7 @@ def target(request: Request) -> Target:
     if len(rest) > 3 and subresource != "proxy":
         return plain
     verb = _verb(request, name)
-    return Target(
-        verb, request.path, group, version, rest[0], subresource, namespace, name, tail
-    )
+    return Target(verb, request.path, group, version, rest[0], subresource, namespace, name, tail)
 
 
 def _verb(request: Request, name: str) -> str:

@@ -130,9 +130,7 @@ def _rows(api_version: str, *rows: Resource) -> list[Resource]:
             version=version,
             singular=row.singular or row.kind.lower(),
             list_kind=row.list_kind or f"{row.kind}List",
-            subresources=tuple(
-                replace(sub, kind=sub.kind or row.kind) for sub in row.subresources
-            ),
+            subresources=tuple(replace(sub, kind=sub.kind or row.kind) for sub in row.subresources),
         )
         for row in rows
     ]
@@ -144,7 +142,14 @@ def _row(plural: str, kind: str, subresources: str = "", **options: Any) -> Reso
     categories = ("all",) if options.pop("all", False) else options.pop("categories", ())
     found = tuple(_SUBRESOURCES[name] for name in subresources.split())
     return Resource(
-        "", "", plural, kind, short_names=short, categories=categories, subresources=found, **options
+        "",
+        "",
+        plural,
+        kind,
+        short_names=short,
+        categories=categories,
+        subresources=found,
+        **options,
     )
 
 
@@ -219,7 +224,13 @@ def _core() -> list[Resource]:
         _row("secrets", "Secret"),
         _row("serviceaccounts", "ServiceAccount", "token", short="sa", echo=True),
         _row(
-            "services", "Service", "serviceproxy status", short="svc", all=True, upsert=True, echo=True
+            "services",
+            "Service",
+            "serviceproxy status",
+            short="svc",
+            all=True,
+            upsert=True,
+            echo=True,
         ),
     )
 
@@ -242,7 +253,9 @@ def _workloads() -> list[Resource]:
                 all=True,
                 generation=True,
             ),
-            _row("replicasets", "ReplicaSet", "scale status", short="rs", all=True, generation=True),
+            _row(
+                "replicasets", "ReplicaSet", "scale status", short="rs", all=True, generation=True
+            ),
             _row(
                 "statefulsets",
                 "StatefulSet",
@@ -361,7 +374,13 @@ def _cluster_services() -> list[Resource]:
             _row("csistoragecapacities", "CSIStorageCapacity", list_kind="CSIStorageCapacityList"),
             _row("storageclasses", "StorageClass", short="sc", echo=True, **_CLUSTER),
             _row("volumeattachments", "VolumeAttachment", "status", echo=True, **_CLUSTER),
-            _row("volumeattributesclasses", "VolumeAttributesClass", short="vac", since=34, **_CLUSTER),
+            _row(
+                "volumeattributesclasses",
+                "VolumeAttributesClass",
+                short="vac",
+                since=34,
+                **_CLUSTER,
+            ),
         ),
         *_rows(
             "admissionregistration.k8s.io/v1",
@@ -408,9 +427,7 @@ def _cluster_services() -> list[Resource]:
             "scheduling.k8s.io/v1",
             _row("priorityclasses", "PriorityClass", short="pc", generation=True, **_CLUSTER),
         ),
-        *_rows(
-            "coordination.k8s.io/v1", _row("leases", "Lease", unconditional=False, upsert=True)
-        ),
+        *_rows("coordination.k8s.io/v1", _row("leases", "Lease", unconditional=False, upsert=True)),
         *_rows("node.k8s.io/v1", _row("runtimeclasses", "RuntimeClass", **_CLUSTER)),
         *_rows(
             "discovery.k8s.io/v1",

@@ -73,12 +73,15 @@ class Reviews:
         return Response(201, {**answer, "status": status}, warnings=warnings)
 
     def _access(self, resource: Resource, spec: Mapping[str, Any], user: User) -> Object:
-        wanted, plain = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-        if (wanted is None) is (plain is None):
+        wanted = spec.get("resourceAttributes") or {}
+        plain = spec.get("nonResourceAttributes") or {}
+        if bool(wanted) is bool(plain):
             message = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-            cause = Cause("FieldValueInvalid", f"Invalid value: {message}", "spec.resourceAttributes")
+            cause = Cause(
+                "FieldValueInvalid", f"Invalid value: {message}", "spec.resourceAttributes"
+            )
             raise invalid(resource.group, resource.kind, "", [cause])
-        if wanted is None:
+        if plain:
             access = Access(plain.get("verb", ""), path=plain.get("path", ""))
         else:
             access = Access(

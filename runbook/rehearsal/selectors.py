@@ -96,11 +96,11 @@ class _Parser:
         found: list[Requirement] = []
         while self.peek():
             found.append(self.requirement())
-            token = self.next()
-            if token == "":
+            following = self.next()
+            if not following:
                 break
-            if token != ",":
-                raise bad_request(f"found '{token}', expected: ',' or 'end of string'")
+            if following != ",":
+                raise bad_request(f"found '{following}', expected: ',' or 'end of string'")
             if not self.peek():
                 raise bad_request("found '', expected: identifier after ','")
         return found

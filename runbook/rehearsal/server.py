@@ -85,9 +85,7 @@ class _Handler(RequestHandler):
             super().log_exception(*args)
 
 
-def listen(
-    serve: Serve, context: ssl.SSLContext | None, port: int = 0
-) -> tuple[HTTPServer, int]:
+def listen(serve: Serve, context: ssl.SSLContext | None, port: int = 0) -> tuple[HTTPServer, int]:
     """Serve on loopback from the running event loop.
 
     Args:

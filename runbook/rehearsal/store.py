@@ -14,6 +14,7 @@ from typing import Any
 __all__ = ["Change", "Store", "Table", "TooOldError"]
 
 Object = dict[str, Any]
+Objects = list[Object]
 Table = tuple[str, str]
 Slot = tuple[str, str]
 
@@ -71,11 +72,11 @@ class Store:
         """Give one object, or None."""
         return self._tables.get(table, {}).get((namespace, name))
 
-    def list(self, table: Table, namespace: str = "") -> list[Object]:
+    def list(self, table: Table, namespace: str = "") -> Objects:
         """List a table's objects in key order; all namespaces when none is named."""
         return _ordered(self._tables.get(table, {}), namespace)
 
-    def list_at(self, table: Table, namespace: str, revision: int) -> list[Object]:
+    def list_at(self, table: Table, namespace: str, revision: int) -> Objects:
         """List a table as it was at a revision.
 
         Raises:
@@ -177,7 +178,7 @@ class Store:
         self.compact()
 
 
-def _ordered(slots: Mapping[Slot, Object], namespace: str) -> list[Object]:
+def _ordered(slots: Mapping[Slot, Object], namespace: str) -> Objects:
     """Give objects in the order of their keys, ``namespace/name``, as lists and pages need it."""
     chosen = [slot for slot in slots if not namespace or slot[0] == namespace]
     return [slots[slot] for slot in sorted(chosen, key="/".join)]

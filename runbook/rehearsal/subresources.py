@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from runbook.rehearsal import columns, parsing
+from runbook.rehearsal import columns, parsing, reads
 from runbook.rehearsal.backend import NodeBackend
 from runbook.rehearsal.bodies import Bodies
 from runbook.rehearsal.identities import Identities
@@ -71,22 +71,22 @@ class Subresources:
             raise no_such_resource()
         if call.target.verb not in declared.verbs:
             raise method_not_allowed()
-        match call.target.subresource:
-            case "status" | "approval" | "ephemeralcontainers" | "resize":
-                return await self._part(call)
-            case "scale":
-                return await self._scale(call)
-            case "log":
-                return self._log(call)
-            case "eviction":
-                return await self._evict(call)
-            case "binding":
-                return await self._bind(call, parsing.parse(call.request, "Binding"))
-            case "finalize":
-                return await self._finalize(call)
-            case "token":
-                return self._token(call)
-        raise bad_request("Upgrade request required")
+        answers: Mapping[str, Callable[[Call], Awaitable[Answer]]] = {
+            "status": self._part,
+            "approval": self._part,
+            "ephemeralcontainers": self._part,
+            "resize": self._part,
+            "scale": self._scale,
+            "log": self._log,
+            "eviction": self._evict,
+            "binding": self._bind_here,
+            "finalize": self._finalize,
+            "token": self._token,
+        }
+        answer = answers.get(declared.name)
+        if answer is None:
+            raise bad_request("Upgrade request required")
+        return await answer(call)
 
     def _object(self, call: Call) -> Object:
         found = self._store.get(call.resource.key, *call.place)
@@ -97,7 +97,8 @@ class Subresources:
     async def _part(self, call: Call) -> Response:
         match call.target.verb:
             case "get":
-                return Response(body=self._object(call))
+                shown = reads.represent(call.resource, [self._object(call)], call.request, None)
+                return Response(body=shown)
             case "update":
                 return await self._writes.update(call)
         return await self._writes.patch(call)
@@ -133,7 +134,7 @@ class Subresources:
 
     # log
 
-    def _log(self, call: Call) -> Answer:
+    async def _log(self, call: Call) -> Answer:
         pod = self._object(call)
         container = _container(pod, call.request.query.get("container", ""))
         if not (pod["spec"] or {}).get("nodeName"):
@@ -222,6 +223,9 @@ class Subresources:
         place = replace(call.target, resource="pods", name=name)
         return await self._bind(replace(call, resource=pods, target=place), body)
 
+    async def _bind_here(self, call: Call) -> Response:
+        return await self._bind(call, parsing.parse(call.request, "Binding"))
+
     async def _bind(self, call: Call, body: Object) -> Response:
         """Assign a pod to the node a Binding names."""
         name = call.target.name
@@ -255,7 +259,7 @@ class Subresources:
 
         return Response(body=await self._writes.replace(call, change))
 
-    def _token(self, call: Call) -> Response:
+    async def _token(self, call: Call) -> Response:
         account = self._object(call)
         body = parsing.parse(call.request, "TokenRequest")
         spec = dict(body.get("spec") or {})
@@ -354,7 +358,9 @@ def _container(pod: Object, wanted: str) -> str:
         raise bad_request(f"container {wanted} is not valid for pod {name}")
     if len(main) == 1 and not init:
         return str(main[0])
-    chosen = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
+    chosen = (pod["metadata"].get("annotations") or {}).get(
+        "kubectl.kubernetes.io/default-container"
+    )
     if chosen in main:
         return str(chosen)
     text = f"a container name must be specified for pod {name}, choose one of: [{' '.join(main)}]"

@@ -13,6 +13,11 @@ from runbook.rehearsal.resources import Resource
 __all__ = ["partial", "table"]
 
 Object = Mapping[str, Any]
+_JSON_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+}
 
 
 def partial(obj: Object) -> dict[str, Any]:
@@ -74,15 +79,10 @@ class _Path:
         if not found:
             return None
         value = found[0]
-        match self.kind:
-            case "date":
-                return age(str(value))
-            case "integer":
-                return value if isinstance(value, int) else None
-            case "number":
-                return value if isinstance(value, int | float) else None
-            case "boolean":
-                return value if isinstance(value, bool) else None
+        if self.kind == "date":
+            return age(str(value))
+        if self.kind in _JSON_TYPES:
+            return value if isinstance(value, _JSON_TYPES[self.kind]) else None
         if len(found) > 1:
             return ",".join(columns.text(v) for v in found)
         return columns.text(value)
@@ -107,5 +107,3 @@ def _custom(resource: Resource) -> Sequence[Column]:
             for c in declared
         ]
     return [NAME, Column("Age", columns.created, type="date", description=AGE_DESCRIPTION)]
-
-

@@ -155,7 +155,12 @@ class Twin:
         if self._controllers:
             from runbook.rehearsal import controllers  # noqa: PLC0415 - a bare server needs none
 
-            self._handle = controllers.start(client, kubelet=self._kubelet, faults=self.faults)
+            self._handle = controllers.start(
+                client,
+                kubelet=self._kubelet,
+                faults=self.faults,
+                directory=self.directory / "pods",
+            )
             if self._handle.kubelet is not None:
                 self._backend.to = self._handle.kubelet
         if self._content:
@@ -169,7 +174,9 @@ class Twin:
         group, _, version = obj["apiVersion"].rpartition("/")
         found = self.api.registry.of_kind(group, version, obj["kind"])
         if found is None:
-            raise RehearsalError(f"the rehearsal cluster serves no {obj['apiVersion']} {obj['kind']}")
+            raise RehearsalError(
+                f"the rehearsal cluster serves no {obj['apiVersion']} {obj['kind']}"
+            )
         place = Endpoint(group, version, found.plural, found.kind, found.namespaced)
         name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
         if client.find(place, name, namespace) is not None:

@@ -12,8 +12,9 @@ from runbook.rehearsal import tables
 from runbook.rehearsal.reads import form, present, selector
 from runbook.rehearsal.requests import Request, Target
 from runbook.rehearsal.resources import Resource
+from runbook.rehearsal.schema import Cause
 from runbook.rehearsal.selectors import Selector
-from runbook.rehearsal.statuses import Refusal, expired
+from runbook.rehearsal.statuses import Refusal, expired, invalid
 from runbook.rehearsal.store import Change, Object, Store, TooOldError
 
 __all__ = ["Watches"]
@@ -224,20 +225,6 @@ def _revision(text: str) -> int:
 
 
 def _bad_initial() -> Refusal:
-    message = "sendInitialEvents: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-    return Refusal(
-        422,
-        f'ListOptions.meta.k8s.io "" is invalid: {message}',
-        "Invalid",
-        {
-            "group": "meta.k8s.io",
-            "kind": "ListOptions",
-            "causes": [
-                {
-                    "reason": "FieldValueForbidden",
-                    "message": message.partition(": ")[2],
-                    "field": "sendInitialEvents",
-                }
-            ],
-        },
-    )
+    detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+    cause = Cause("FieldValueForbidden", f"Forbidden: {detail}", "sendInitialEvents")
+    return invalid("meta.k8s.io", "ListOptions", "", [cause])

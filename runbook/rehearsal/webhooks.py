@@ -277,9 +277,7 @@ def _checked(raw: bytes, uid: str) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise _CallError("Webhook response was absent")
     if answer.get("uid") != uid:
-        raise _CallError(
-            f'expected response.uid="{uid}", got "{answer.get("uid", "")}"'
-        )
+        raise _CallError(f'expected response.uid="{uid}", got "{answer.get("uid", "")}"')
     return answer
 
 
