@@ -11,14 +11,13 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from runbook.errors import ApiError, ForbiddenError, GuardError, NotFoundError, UsageError
+from runbook.kinds import Kinds, Resource, root
 from runbook.kubeconfig import Access, open_access
 from runbook.transport import APPLY_PATCH, Reply, Transport, Wanted
 from runbook.wait import Waited, wait_for, wait_until
@@ -49,36 +48,6 @@ class Target(Protocol):
         """UID that the namespace kube-system must have, empty for any."""
 
 
-@dataclass(frozen=True)
-class Resource:
-    """How a kind is served: its plural name and whether it lives in namespaces."""
-
-    api_version: str
-    kind: str
-    plural: str
-    namespaced: bool
-
-    @property
-    def group(self) -> str:
-        """API group, empty for the core group."""
-        return self.api_version.rpartition("/")[0]
-
-    @property
-    def title(self) -> str:
-        """As in kubectl's messages: ``certificates.cert-manager.io``."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
-
-    def path(self, namespace: str, name: str = "") -> str:
-        """Give the path of the collection, or of one object in it."""
-        parts = [_root(self.api_version)]
-        if self.namespaced and namespace:
-            parts += ["namespaces", quote(namespace, safe="")]
-        parts.append(self.plural)
-        if name:
-            parts.append(quote(name, safe=":"))
-        return "/".join(parts)
-
-
 class Cluster:
     """One cluster, reached through one kubeconfig context.
 
@@ -93,7 +62,7 @@ class Cluster:
         self.rehearsal = access.rehearsal
         self.chart_repository = access.chart_repository
         self._http = transport or Transport(access.client, access.headers)
-        self._served: dict[str, dict[str, Resource]] = {}
+        self._kinds = Kinds(self._http)
 
     def __repr__(self) -> str:
         return f"Cluster({self.name!r}, {self.server!r})"
@@ -134,7 +103,7 @@ class Cluster:
         Raises:
             NotFoundError: The object or its kind does not exist.
         """
-        resource = self._resource(api_version, kind)
+        resource = self._kinds.find(api_version, kind)
         return self._one("GET", "get", resource, name, namespace)
 
     def find(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
@@ -163,7 +132,7 @@ class Cluster:
             fields: Field selector.
         """
         try:
-            resource = self._resource(api_version, kind)
+            resource = self._kinds.find(api_version, kind)
         except NotFoundError:
             return
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": _PAGE}
@@ -194,7 +163,7 @@ class Cluster:
         fields: str = "",
     ) -> tuple[builtins.list[Object], str]:
         """Read objects in one piece, with the version a watch can go on from."""
-        resource = self._resource(api_version, kind)
+        resource = self._kinds.find(api_version, kind)
         page = self._page(resource, namespace, {"fieldSelector": fields})
         return page["items"], str(page["metadata"].get("resourceVersion", ""))
 
@@ -209,7 +178,7 @@ class Cluster:
         seconds: float,
     ) -> AbstractContextManager[Iterator[Object]]:
         """Open a watch: a context manager that gives the events until the server ends it."""
-        resource = self._resource(api_version, kind)
+        resource = self._kinds.find(api_version, kind)
         return self._http.watch(
             resource.path(namespace),
             Wanted("watch", resource.title, kind, "", namespace),
@@ -253,7 +222,7 @@ class Cluster:
 
     def delete(self, api_version: str, kind: str, name: str, namespace: str = "") -> None:
         """Delete an object; objects it owns go in the background. Absent is fine."""
-        resource = self._resource(api_version, kind)
+        resource = self._kinds.find(api_version, kind)
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         try:
             self._one("DELETE", "delete", resource, name, namespace, body=options)
@@ -317,7 +286,7 @@ class Cluster:
             previous: Read the run before the last restart.
             tail: Number of lines from the end; 0 means all.
         """
-        path = self._resource("v1", "Pod").path(namespace, pod) + "/log"
+        path = self._kinds.find("v1", "Pod").path(namespace, pod) + "/log"
         wanted = Wanted("get", "pods/log", "log of Pod", pod, namespace)
         query = {
             "container": container,
@@ -349,14 +318,14 @@ class Cluster:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {k: v for k, v in attributes.items() if v}},
         }
-        path = f"{_root('authorization.k8s.io/v1')}/selfsubjectaccessreviews"
+        path = f"{root('authorization.k8s.io/v1')}/selfsubjectaccessreviews"
         wanted = Wanted("create", "selfsubjectaccessreviews.authorization.k8s.io")
         return bool(self._http.request("POST", path, wanted, body=review).body["status"]["allowed"])
 
     def serves(self, api_version: str, kind: str) -> bool:
         """Tell whether the API server knows a kind, such as one of an installed CRD."""
         try:
-            self._resource(api_version, kind)
+            self._kinds.find(api_version, kind)
         except NotFoundError:
             return False
         return True
@@ -383,7 +352,7 @@ class Cluster:
         Raises:
             NotFoundError: The kind is not served.
         """
-        return self._resource(api_version, kind).namespaced
+        return self._kinds.find(api_version, kind).namespaced
 
     def _read(self, path: str) -> Reply:
         return self._http.request("GET", path, Wanted("get", path))
@@ -404,7 +373,7 @@ class Cluster:
         query: Mapping[str, Any],
         content_type: str = "application/json",
     ) -> Object:
-        resource = self._resource(str(obj["apiVersion"]), str(obj["kind"]))
+        resource = self._kinds.find(str(obj["apiVersion"]), str(obj["kind"]))
         meta = obj["metadata"]
         return self._one(
             method,
@@ -435,38 +404,6 @@ class Cluster:
         wanted = Wanted(verb, resource.title, resource.kind, name, scope)
         found: Object = self._http.request(method, path, wanted, **request).body
         return found
-
-    def _resource(self, api_version: str, kind: str) -> Resource:
-        """Find how a kind is served; asked once per group and version, again if not found."""
-        if kind not in self._served.get(api_version, {}):
-            self._served[api_version] = self._discover(api_version)
-        found = self._served[api_version].get(kind)
-        if found is None:
-            raise NotFoundError(
-                f"the cluster does not know the kind {kind} of {api_version}",
-                code=404,
-                reason="NotFound",
-                why=f"its CustomResourceDefinition in the group {api_version.partition('/')[0]} "
-                "is not installed, or not in this version"
-                if "." in api_version
-                else "this version of the API server does not serve it",
-                fix=f"`kubectl api-resources --api-group={api_version.rpartition('/')[0]}` "
-                "lists what there is",
-            )
-        return found
-
-    def _discover(self, api_version: str) -> dict[str, Resource]:
-        try:
-            found = self._http.request(
-                "GET", _root(api_version), Wanted("get", f"the kinds of {api_version}")
-            )
-        except NotFoundError:
-            return {}
-        return {
-            item["kind"]: Resource(api_version, item["kind"], item["name"], item["namespaced"])
-            for item in found.body["resources"]
-            if "/" not in item["name"]  # subresources
-        }
 
 
 def connect(target: Target) -> Cluster:
@@ -500,7 +437,3 @@ def _guard(cluster: Cluster, expected: str) -> None:
             else "its namespace kube-system cannot be read, so it cannot be told from another",
             fix="correct the parameter cluster, or cluster_uid if the cluster was rebuilt",
         )
-
-
-def _root(api_version: str) -> str:
-    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"

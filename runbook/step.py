@@ -228,6 +228,9 @@ class Step:
             stopped = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             left = len(plan.pending) - applied.changed
             applied.note = f"{stopped} with {left} of {len(plan.pending)} changes not done"
+            if plan.release:
+                where = f"helm -n {plan.release.namespace} status {plan.release.name}"
+                applied.note = f"{stopped}; what Helm has done: {where}"
             self._display(applied)
             raise
         finally:

@@ -12,12 +12,12 @@ PACKAGE = Path(__file__).parent.parent / "runbook"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "yaml12", "notebooks"}),
     frozenset({"params", "releases", "secrets", "show"}),
-    frozenset({"cluster", "kubeconfig", "transport", "readiness", "symptoms", "wait"}),
+    frozenset({"cluster", "kinds", "kubeconfig", "transport", "readiness", "symptoms", "wait"}),
     frozenset({"plan", "changes", "diff", "checks", "manifests", "certs", "proofs"})
     | frozenset({"helm", "helm_cli", "helm_sdk", "helm_errors", "chart_store", "holder"}),
     frozenset({"linkerd"}),
     frozenset({"step", "cells", "applied", "result"}),
-    frozenset({"runner", "record", "page", "lab", "doctor"}),
+    frozenset({"runner", "record", "page", "kernel", "lab", "doctor"}),
     frozenset({"cli"}),
 )
 """From the lowest to the highest; a new module must be given its place here."""

@@ -193,6 +193,16 @@ def test_a_killed_run_of_ours_is_taken_up_again(
     assert plan_release(helm, cluster, demo).empty
 
 
+def test_a_failed_install_is_mended(cluster: Cluster, helm: Helm, demo: Release) -> None:
+    apply(plan_release(helm, cluster, demo), cluster, helm)
+    chart_server.leave(cluster, "demo", demo.namespace, 1, "failed", "")
+    plan = plan_release(helm, cluster, demo)
+    assert plan.changes[0].action == "update"
+    assert "its last operation left it failed" in plan.changes[0].note
+    apply(plan, cluster, helm)
+    assert plan_release(helm, cluster, demo).empty
+
+
 def test_forms(cluster: Cluster, helm: Helm, demo: Release) -> None:
     secret = replace(demo, values={"password": "s3cret-password", "colour": "<b>"})
     plan = plan_release(helm, cluster, secret)
