@@ -192,6 +192,24 @@ def test_a_pod_without_a_node_is_told_with_the_scheduler_s_words():
     assert "0/5 nodes" in found["ready-linkerd-identity"].seen
 
 
+@pytest.mark.parametrize(("status", "expected"), [("True", "fail"), ("False", "pass")])
+def test_a_replica_set_that_cannot_create_its_pods(status, expected):
+    chosen = installed()
+    failure = {"type": "ReplicaFailure", "status": status, "message": "exceeded quota"}
+    chosen.cluster.add(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {"name": "linkerd-identity-1", "namespace": "linkerd"},
+            "status": {"conditions": [failure]},
+        }
+    )
+    outcomes = {o.id: o for o in linkerd.control_plane_pods(chosen)}
+    outcome = outcomes["control-plane-replica-sets"]
+    assert outcome.verdict == expected
+    assert ("exceeded quota" in outcome.seen) == (expected == "fail")
+
+
 def test_one_replica_of_two_is_a_warning():
     chosen = installed()
     second = pod("identity", "second", containerStatuses=[{"name": "identity", "ready": False}])
@@ -413,6 +431,11 @@ def test_every_id_in_the_catalogue_is_of_a_real_outcome_of_that_line():
         named = [o for o in outcomes if o.id.startswith(beginning)]
         assert named, beginning
         assert not any(o.linkerd for o in named), beginning
+
+
+def test_the_catalogue_is_found_by_line():
+    assert answering("no unschedulable pods").ids == ("no-unschedulable-pods",)
+    assert answering("no such line") is None
 
 
 def test_ids_are_stable_words():

@@ -55,6 +55,13 @@ def test_cert_manager_at_work():
     assert bad(linkerd.cert_manager_crds, chosen) == {}
 
 
+def test_cert_manager_is_known_by_name_where_it_has_no_labels():
+    bare = cert_manager()
+    for one in bare:
+        del one["metadata"]["labels"]
+    assert bad(linkerd.cert_manager_running, context(FakeCluster(bare))) == {}
+
+
 def test_missing_kinds_are_named():
     chosen = context()
     chosen.cluster.absent_kinds = {"ClusterIssuer"}
