@@ -47,7 +47,10 @@ def pod(client: Client, space: str, name: str = "p", **spec: Any) -> None:
 def state(client: Client, space: str, container: str = "c", name: str = "p") -> tuple[str, str]:
     """Give state and reason of a container."""
     found = client.get(kinds.PODS, name, space).get("status") or {}
-    statuses = [*(found.get("initContainerStatuses") or []), *(found.get("containerStatuses") or [])]
+    statuses = [
+        *(found.get("initContainerStatuses") or []),
+        *(found.get("containerStatuses") or []),
+    ]
     for entry in statuses:
         if entry["name"] == container:
             ((kind, detail),) = entry["state"].items()
@@ -235,8 +238,8 @@ def test_processes_die_with_their_parent(tmp_path: Path) -> None:
         ready = threading.Event()
         settings = {"ports": {"admin": 9990}, "mounts": {}, "server": "https://127.0.0.1:1",
                     "ca": "", "token": "", "namespace": "x", "args": []}
-        found = Process("runbook.rehearsal.images.validator", (9990,), {}, settings,
-                        Path(sys.argv[1]), ready.set)
+        found = Process("runbook.rehearsal.images.validator", ports=(9990,), env={},
+                        settings=settings, log=Path(sys.argv[1]), changed=ready.set)
         assert ready.wait(20)
         print(found.pid, flush=True)
         threading.Event().wait()

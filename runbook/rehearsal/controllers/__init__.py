@@ -6,6 +6,7 @@ They work through the public API alone, as the real ones do. ``start`` runs them
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook.rehearsal.client import Client
@@ -16,7 +17,7 @@ from runbook.rehearsal.controllers.deployments import Deployments
 from runbook.rehearsal.controllers.disruption import Budgets
 from runbook.rehearsal.controllers.garbage import GarbageCollector
 from runbook.rehearsal.controllers.jobs import Jobs
-from runbook.rehearsal.controllers.manager import Manager
+from runbook.rehearsal.controllers.manager import Key, Manager
 from runbook.rehearsal.controllers.namespaces import Namespaces
 from runbook.rehearsal.controllers.nodes import Nodes
 from runbook.rehearsal.controllers.replicasets import ReplicaSets
@@ -68,6 +69,7 @@ def start(
     *,
     kubelet: bool = True,
     faults: Faults | None = None,
+    directory: Path | None = None,
 ) -> Handle:
     """Run the controllers against an API server.
 
@@ -75,6 +77,8 @@ def start(
         client: How to reach it, with all rights.
         kubelet: Also run the pods of every node.
         faults: What shall go wrong; nothing by default.
+        directory: Where the files of the pods are kept while they run; emptied at start and end;
+            a temporary one by default.
     """
     from runbook.rehearsal.kubelet import Kubelet  # noqa: PLC0415  # it builds on this package
 
@@ -85,7 +89,11 @@ def start(
     spaces = Namespaces(cluster, lambda key: manager.look("namespace", key))
     runner = None
     if kubelet:
-        runner = Kubelet(cluster, lambda key, after: manager.look("kubelet", key, after), faults)
+
+        def look(key: Key, after: float) -> None:
+            manager.look("kubelet", key, after)
+
+        runner = Kubelet(cluster, look, faults, directory)
         manager.add(runner)
     for controller in (
         garbage,

@@ -37,20 +37,18 @@ class Recorder:
 
     def normal(self, resource: Resource, obj: Object, source: str, reason: str, text: str) -> None:
         """Record that something happened as it should."""
-        self._record("Normal", resource, obj, source, reason, text)
+        self._record(resource, obj, source, {"type": "Normal", "reason": reason, "message": text})
 
     def warning(self, resource: Resource, obj: Object, source: str, reason: str, text: str) -> None:
         """Record that something did not happen as it should."""
-        self._record("Warning", resource, obj, source, reason, text)
+        self._record(resource, obj, source, {"type": "Warning", "reason": reason, "message": text})
 
-    def _record(
-        self, kind: str, resource: Resource, obj: Object, source: str, reason: str, text: str
-    ) -> None:
+    def _record(self, resource: Resource, obj: Object, source: str, said: Object) -> None:
         meta = obj["metadata"]
-        seen = f"{meta.get('uid')}/{source}/{reason}/{text}"
+        seen = f"{meta.get('uid')}/{source}/{said['reason']}/{said['message']}"
         # The name repeats with the event, so a repetition finds its first occurrence again.
         name = f"{meta['name']}.{hashlib.sha256(seen.encode()).hexdigest()[:16]}"
-        event = _event(kind, resource, obj, source, reason, text)
+        event = {**said, **_about(resource, obj, source)}
         event["metadata"] = {"name": name, "namespace": meta.get("namespace") or "default"}
         self._queue.put((seen, event))
 
@@ -73,9 +71,7 @@ class Recorder:
             _LOG.info("event %s: %s", name, error)
 
 
-def _event(
-    kind: str, resource: Resource, obj: Object, source: str, reason: str, text: str
-) -> Object:
+def _about(resource: Resource, obj: Object, source: str) -> Object:
     meta = obj["metadata"]
     involved = {
         "kind": resource.kind,
@@ -87,9 +83,6 @@ def _event(
     }
     stamp = kinds.now()
     return {
-        "type": kind,
-        "reason": reason,
-        "message": text,
         "count": 1,
         "firstTimestamp": stamp,
         "lastTimestamp": stamp,

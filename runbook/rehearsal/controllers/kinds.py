@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from runbook.rehearsal.client import Object, Resource
@@ -172,17 +172,13 @@ def matches(selector: Mapping[str, object] | None, labels: Mapping[str, str] | N
 
 def _term(term: Object, labels: Mapping[str, str]) -> bool:
     name, values = term["key"], term.get("values") or []
-    match term["operator"]:
-        case "In":
-            return labels.get(name) in values
-        case "NotIn":
-            return labels.get(name) not in values
-        case "Exists":
-            return name in labels
-        case "DoesNotExist":
-            return name not in labels
-        case "Gt":
-            return name in labels and int(labels[name]) > int(values[0])
-        case "Lt":
-            return name in labels and int(labels[name]) < int(values[0])
-    return False
+    own = labels.get(name)
+    tests: Mapping[str, Callable[[], bool]] = {
+        "In": lambda: own in values,
+        "NotIn": lambda: own not in values,
+        "Exists": lambda: own is not None,
+        "DoesNotExist": lambda: own is None,
+        "Gt": lambda: own is not None and int(own) > int(values[0]),
+        "Lt": lambda: own is not None and int(own) < int(values[0]),
+    }
+    return tests[term["operator"]]()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from runbook.errors import ConflictError, NotFoundError
+from runbook.errors import ConflictError
 from runbook.rehearsal.client import Object, Resource
 from runbook.rehearsal.controllers import kinds
 from runbook.rehearsal.controllers.cache import Change
@@ -89,11 +89,9 @@ class Namespaces:
     def _empty(self, namespace: Object) -> float | None:
         """Delete what a namespace contains; when nothing is left, let it go."""
         name = namespace["metadata"]["name"]
-        left: dict[Resource, list[Object]] = {}
-        for resource in self._cluster.cache.resources():
-            found = self._cluster.cache.all(resource, name) if resource.namespaced else []
-            if found:
-                left[resource] = found
+        cache = self._cluster.cache
+        known = [resource for resource in cache.resources() if resource.namespaced]
+        left = {resource: found for resource in known if (found := cache.all(resource, name))}
         for resource in kinds.UNFOLLOWED:
             self._cluster.client.request("DELETE", resource.path(name))
         for resource in sorted(left, key=lambda r: r.plural not in _ORDER):
@@ -105,15 +103,11 @@ class Namespaces:
             return 5.0
         if self._occupied(name):  # the watches have not told yet
             return 0.1
-        finalizers = namespace["spec"].get("finalizers") or []
-        if "kubernetes" in finalizers:
-            rest = [entry for entry in finalizers if entry != "kubernetes"]
-            live = self._cluster.client.get(kinds.NAMESPACES, name)
-            live["spec"]["finalizers"] = rest
-            try:
-                self._cluster.client.update(kinds.NAMESPACES, live, "finalize")
-            except NotFoundError:
-                return None
+        live = self._cluster.client.find(kinds.NAMESPACES, name)
+        finalizers = ((live or {}).get("spec") or {}).get("finalizers") or []
+        if live is not None and "kubernetes" in finalizers:
+            live["spec"]["finalizers"] = [entry for entry in finalizers if entry != "kubernetes"]
+            self._cluster.client.update(kinds.NAMESPACES, live, "finalize")
         return None
 
     def _occupied(self, name: str) -> bool:

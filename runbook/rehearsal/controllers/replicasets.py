@@ -50,9 +50,8 @@ class ReplicaSets:
 
     def _scale(self, replica_set: Object, living: list[Object]) -> list[Object]:
         wanted = replica_set["spec"].get("replicas", 1)
-        result = list(living)
-        for _ in range(wanted - len(living)):
-            result.append(self._create(replica_set))
+        missing = range(wanted - len(living))
+        result = [*living, *(self._create(replica_set) for _ in missing)]
         if wanted < len(living):
             result.sort(key=_worth)
             surplus, result = result[: len(living) - wanted], result[len(living) - wanted :]

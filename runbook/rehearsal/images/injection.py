@@ -113,6 +113,7 @@ def pod_injection(
     pod: Object,
     namespace: Object,
     values: Object,
+    *,
     anchors: str,
     owner: tuple[str, str],
     control_namespace: str,

@@ -54,7 +54,15 @@ class Injector:
             anchors = self._settings.path(_ROOTS).read_text()
             version = str(values.get("linkerdVersion", ""))
             control = self._settings.namespace
-            injection = pod_injection(obj, space, values, anchors, owner, control, version)
+            injection = pod_injection(
+                obj,
+                space,
+                values,
+                anchors=anchors,
+                owner=owner,
+                control_namespace=control,
+                created_by=version,
+            )
             self._report(api, obj, owner, parent, injection, dry=bool(asked.get("dryRun")))
         return review(request, injection.patch)
 

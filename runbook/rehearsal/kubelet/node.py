@@ -65,17 +65,25 @@ class Kubelet:
         cluster: How to read and write.
         look: Asks for a reconcile of a pod, after some seconds.
         faults: What shall go wrong with pods.
+        directory: Where the files of the pods are kept while they run; a temporary one by default.
     """
 
     name = "kubelet"
 
     def __init__(
-        self, cluster: Cluster, look: Callable[[Key, float], None], faults: PodFaults
+        self,
+        cluster: Cluster,
+        look: Callable[[Key, float], None],
+        faults: PodFaults,
+        directory: Path | None = None,
     ) -> None:
         self._cluster = cluster.acting_as("kubelet")
         self._look = look
         self._faults = faults
-        self._root = Path(tempfile.mkdtemp(prefix="rehearsal-pods-"))
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)  # left by one that was killed
+            directory.mkdir(parents=True, mode=0o700)
+        self._root = directory or Path(tempfile.mkdtemp(prefix="rehearsal-pods-"))
         self._pods: dict[str, Sandbox] = {}
         self._stopping = False
 
@@ -315,11 +323,11 @@ class Kubelet:
         }
         return Process(
             behaviour.module,
-            behaviour.ports,
-            container.env(),
-            settings,
-            container.directory / "log",
-            lambda: self._look(sandbox.key, 0.0),
+            ports=behaviour.ports,
+            env=container.env(),
+            settings=settings,
+            log=container.directory / "log",
+            changed=lambda: self._look(sandbox.key, 0.0),
         )
 
     def _refresh(self, pod: Object, container: Container) -> None:

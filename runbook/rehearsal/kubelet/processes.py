@@ -38,6 +38,7 @@ class Process:
     def __init__(
         self,
         module: str,
+        *,
         ports: tuple[int, ...],
         env: Mapping[str, str],
         settings: Mapping[str, object],

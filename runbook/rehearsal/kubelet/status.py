@@ -70,9 +70,9 @@ def quality(pod: Object) -> str:
 
 def _name_next(init: list[Container]) -> None:
     for index, container in enumerate(init):
-        if index and not init[index - 1].ready and not container.running_since:
-            if container.ended is None and container.waiting:
-                container.waiting = "PodInitializing"
+        begun = container.running_since or container.ended is not None
+        if index and not init[index - 1].ready and not begun and container.waiting:
+            container.waiting = "PodInitializing"
 
 
 def _phase(pod: Object, init: list[Container], main: list[Container]) -> str:

@@ -12,6 +12,12 @@ from runbook.rehearsal.controllers.cache import Cache
 
 __all__ = ["MissingError", "environment", "files", "references", "unmounted"]
 
+_REFERENCES = {
+    "configMapKeyRef": "ConfigMap",
+    "configMapRef": "ConfigMap",
+    "secretKeyRef": "Secret",
+    "secretRef": "Secret",
+}
 _VARIABLE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 
@@ -32,17 +38,11 @@ def references(pod: Object) -> set[tuple[str, str]]:
                 found = source["secret"]
                 result.add(("Secret", found.get("secretName") or found.get("name", "")))
     for container in _containers(pod):
-        for entry in container.get("env") or []:
-            source = entry.get("valueFrom") or {}
-            if "configMapKeyRef" in source:
-                result.add(("ConfigMap", source["configMapKeyRef"].get("name", "")))
-            if "secretKeyRef" in source:
-                result.add(("Secret", source["secretKeyRef"].get("name", "")))
-        for entry in container.get("envFrom") or []:
-            if "configMapRef" in entry:
-                result.add(("ConfigMap", entry["configMapRef"].get("name", "")))
-            if "secretRef" in entry:
-                result.add(("Secret", entry["secretRef"].get("name", "")))
+        sources = [entry.get("valueFrom") or {} for entry in container.get("env") or []]
+        for source in [*sources, *(container.get("envFrom") or [])]:
+            for field, kind in _REFERENCES.items():
+                if field in source:
+                    result.add((kind, source[field].get("name", "")))
     return result
 
 

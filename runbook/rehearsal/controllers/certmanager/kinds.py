@@ -23,7 +23,8 @@ NAMESPACE = "cert-manager"
 def running(cache: Cache) -> bool:
     """Tell whether cert-manager is there to act: its Deployment has an available replica."""
     found = cache.get(kinds.DEPLOYMENTS, "cert-manager", NAMESPACE)
-    return found is not None and kinds.holds(found, "Available")
+    # A Deployment of no replicas is Available: the replicas themselves count.
+    return bool(((found or {}).get("status") or {}).get("availableReplicas"))
 
 
 def decoded(secret: Object | None, name: str) -> bytes:
