@@ -315,7 +315,7 @@ def _is_final(status: Mapping[str, Any]) -> bool:
 
 
 def _decode(answer: urllib3.BaseHTTPResponse, *, text: bool) -> Any:
-    if text:
+    if text or answer.headers.get("Content-Type", "").startswith("text/plain"):
         return answer.data.decode("utf-8", errors="replace")
     return json.loads(answer.data) if answer.data else {}
 

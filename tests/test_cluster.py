@@ -236,6 +236,12 @@ def test_logs_are_text(cluster: Cluster, api: ScriptedApi) -> None:
         assert part in api.requests[-1][1]
 
 
+def test_any_path_can_be_read(cluster: Cluster, api: ScriptedApi) -> None:
+    api.script("/readyz", Answer(body="ok", headers={"Content-Type": "text/plain; charset=utf-8"}))
+    assert cluster.read("/readyz") == "ok"
+    assert cluster.read("/version") == {"gitVersion": "v1.35.0+k3s1"}
+
+
 def test_the_clock_is_the_servers(cluster: Cluster, api: ScriptedApi) -> None:
     date = "Tue, 24 Nov 2020 03:00:00 GMT"
     api.script("/version", Answer(body={}, headers={"Date": date}), Answer(body={}))
