@@ -87,7 +87,7 @@ class Api:
         self._bodies = Bodies(settings.version)
         self._identities = Identities(store, settings.token, settings.key)
         self._authorizer = Authorizer(store)
-        self._paths = Paths(self.registry, settings.address)
+        self._paths = Paths(self.registry, self._identities, settings.address)
         self._reads = Reads(store)
         services = Services(store, backend)
         namespaces = self._table(("", "namespaces"))

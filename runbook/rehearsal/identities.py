@@ -140,6 +140,23 @@ class Identities:
         expires = datetime.datetime.fromtimestamp(now + seconds, datetime.UTC)
         return f"{signed}.{_encode(raw)}", expires
 
+    def issuer(self) -> dict[str, Any]:
+        """Give the OpenID document of the issuer of service-account tokens."""
+        return {
+            "issuer": AUDIENCE,
+            "jwks_uri": f"{AUDIENCE}/openid/v1/jwks",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        }
+
+    def keys(self) -> dict[str, Any]:
+        """Give the public key tokens are verified with, as a JSON Web Key Set."""
+        numbers = self._key.public_key().public_numbers()
+        x, y = (_encode(n.to_bytes(_COORDINATE, "big")) for n in (numbers.x, numbers.y))
+        key = {"use": "sig", "kty": "EC", "kid": "rehearsal", "crv": "P-256", "alg": "ES256"}
+        return {"keys": [{**key, "x": x, "y": y}]}
+
     def _claims(self, token: str) -> dict[str, Any] | None:
         try:
             signed, _, signature = token.rpartition(".")

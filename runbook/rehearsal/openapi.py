@@ -72,10 +72,19 @@ class OpenApi:
         body = {
             "swagger": "2.0",
             "info": {"title": "Kubernetes", "version": self._registry.version},
-            "paths": {},
+            "paths": {path: {"get": _plain(path)} for path in self._roots()},
             "definitions": {},
         }
         return _cached(request, encode(body), "application/json")
+
+    def _roots(self) -> list[str]:
+        """Name the paths that lead to other documents."""
+        found = ["/.well-known/openid-configuration/", "/api/", "/api/v1/", "/apis/"]
+        for group, versions in self._registry.groups().items():
+            if group:
+                found.append(f"/apis/{group}/")
+                found += [f"/apis/{group}/{version}/" for version in versions]
+        return sorted(found)
 
     def _hashes(self) -> dict[str, str]:
         found = dict.fromkeys([*_EXTRA, "api", "api/v1", "apis"], "")
@@ -135,6 +144,22 @@ class OpenApi:
             found = definitions(self._schemas).get(current, {"type": "object"})
             schemas[current] = _convert(found)
             waiting += _references(schemas[current])
+
+
+def _plain(path: str) -> dict[str, Any]:
+    """Describe a GET that takes nothing, in the words of version 2."""
+    return {
+        "description": f"get {path}",
+        "consumes": ["application/json"],
+        "produces": ["application/json"],
+        "schemes": ["https"],
+        "tags": [path.strip("/").replace("/", "_")],
+        "operationId": "get" + path.title().replace("/", "").replace(".", ""),
+        "responses": {
+            "200": {"description": "OK", "schema": {"type": "string"}},
+            "401": {"description": "Unauthorized"},
+        },
+    }
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from runbook.rehearsal.discovery import Discovery
+from runbook.rehearsal.identities import Identities
 from runbook.rehearsal.openapi import OpenApi
 from runbook.rehearsal.registry import Registry
 from runbook.rehearsal.requests import Request, Response
@@ -12,21 +13,39 @@ from runbook.rehearsal.resources import minor
 
 __all__ = ["Paths", "version"]
 
+_JWKS = "application/jwk-set+json"
 _HEALTH = ("healthz", "livez", "readyz")
+_HOOKS = (
+    "apiservice-discovery-controller",
+    "apiservice-openapi-controller",
+    "apiservice-openapiv3-controller",
+    "apiservice-registration-controller",
+    "apiservice-status-local-available-controller",
+    "apiservice-status-remote-available-controller",
+    "apiservice-wait-for-first-sync",
+    "bootstrap-controller",
+    "crd-informer-synced",
+    "generic-apiserver-start-informers",
+    "kube-apiserver-autoregistration",
+    "priority-and-fairness-config-consumer",
+    "priority-and-fairness-config-producer",
+    "priority-and-fairness-filter",
+    "rbac/bootstrap-roles",
+    "scheduling/bootstrap-system-priority-classes",
+    "start-apiextensions-controllers",
+    "start-apiextensions-informers",
+    "start-apiserver-admission-initializer",
+)
 _CHECKS = (
     "ping",
     "log",
     "etcd",
-    "poststarthook/start-apiextensions-controllers",
-    "poststarthook/crd-informer-synced",
-    "poststarthook/rbac/bootstrap-roles",
-    "poststarthook/apiservice-registration-controller",
+    "loopback-serving-certificate",
+    *(f"poststarthook/{hook}" for hook in _HOOKS),
     "autoregister-completion",
 )
 _OTHERS = (
     "/.well-known/openid-configuration",
-    "/logs",
-    "/metrics",
     "/openapi/v2",
     "/openapi/v3",
     "/openapi/v3/",
@@ -67,11 +86,13 @@ class Paths:
 
     Args:
         registry: What is served.
+        identities: Issue service-account tokens, which others may verify.
         address: ``host:port`` the server announces.
     """
 
-    def __init__(self, registry: Registry, address: str) -> None:
+    def __init__(self, registry: Registry, identities: Identities, address: str) -> None:
         self._registry = registry
+        self._identities = identities
         self._discovery = Discovery(registry, address)
         self._openapi = OpenApi(registry)
 
@@ -89,6 +110,10 @@ class Paths:
             found = _health(parts[0], request)
         elif parts == ["version"]:
             found = Response(body=version(self._registry.version))
+        elif parts == [".well-known", "openid-configuration"]:
+            found = Response(body=self._identities.issuer())
+        elif parts == ["openid", "v1", "jwks"]:
+            found = Response(body=self._identities.keys(), content_type=_JWKS)
         return found or Response(404, "404 page not found\n")
 
     def _discover(self, parts: list[str], request: Request) -> Response | None:
