@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import helm_python as helm
 import pytest
 import yaml
-from kubernetes import client, config, utils, watch
+from kubernetes import client, config, utils
 from kubernetes.client.exceptions import ApiException
 from linkerd_identity import Identity, make_identity
 
@@ -45,13 +46,21 @@ def releases(cluster: Twin, connected: client.ApiClient) -> Iterator[helm.Config
         yield found
         for release in reversed(found.list(all_states=True)):
             found.uninstall(release["name"], wait="watcher", timeout=90)
-    core.delete_namespace("linkerd")
-    stream = watch.Watch()
-    for event in stream.stream(
-        core.list_namespace, field_selector="metadata.name=linkerd", timeout_seconds=90
-    ):
-        if event["type"] == "DELETED":
-            stream.stop()
+    remove_namespace(core, "linkerd")
+
+
+def remove_namespace(core: client.CoreV1Api, name: str) -> None:
+    """Delete a namespace and wait until it is gone with all it held."""
+    core.delete_namespace(name)
+    until(lambda: name not in {found.metadata.name for found in core.list_namespace().items})
+
+
+def until(condition: Callable[[], bool], seconds: float = 90) -> None:
+    """Ask again until it is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -109,6 +118,7 @@ def injected(core: client.CoreV1Api, line: str) -> None:
     core.create_namespace(
         {"metadata": {"name": "meshed", "annotations": {"linkerd.io/inject": "enabled"}}}
     )
+    until(lambda: bool(core.list_namespaced_service_account("meshed").items))
     pod = {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "web", "image": "nginx"}]}}
     made = core.create_namespaced_pod("meshed", pod, dry_run="All")
     native = line == "edge-2.20"
@@ -116,13 +126,7 @@ def injected(core: client.CoreV1Api, line: str) -> None:
     assert "linkerd-proxy" in {container.name for container in containers}
     plain = core.create_namespaced_pod("default", pod, dry_run="All")
     assert [container.name for container in plain.spec.containers] == ["web"]
-    core.delete_namespace("meshed")
-    stream = watch.Watch()
-    for event in stream.stream(
-        core.list_namespace, field_selector="metadata.name=meshed", timeout_seconds=90
-    ):
-        if event["type"] == "DELETED":
-            stream.stop()
+    remove_namespace(core, "meshed")
 
 
 def test_2_11_cannot_run_on_this_server(
