@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from runbook.errors import RehearsalError, UsageError
+from runbook.imports import quick_jsonschema
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -82,9 +83,10 @@ def open_access(cluster: str, kubeconfig: str) -> Access:
         RehearsalError: The rehearsal cluster is wanted but none is running.
         UsageError: No such file or context, or the file is not a kubeconfig.
     """
-    # Imported late: about a second, and `runbook --help` does not need it.
-    from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415
-    from kubernetes.config import ConfigException, kube_config  # noqa: PLC0415
+    # Imported late: `runbook --help` does not need it.
+    with quick_jsonschema():
+        from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415
+        from kubernetes.config import ConfigException, kube_config  # noqa: PLC0415
 
     load: Any = kube_config.load_kube_config  # it has no types
     files = locate(cluster, kubeconfig)

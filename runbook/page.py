@@ -48,9 +48,7 @@ def notebook(executed: Mapping[str, Any], *, run: Mapping[str, Any], name: str) 
         }
     }
     make: Any = HTMLExporter  # nbconvert and nbformat carry no types
-    exporter = make(
-        template_name="notebook", extra_template_basedirs=[str(_TEMPLATES)], embed_images=True
-    )
+    exporter = make(template_name="notebook", extra_template_basedirs=[str(_TEMPLATES)])
     read: Any = nbformat.from_dict
     body, _ = exporter.from_notebook_node(read(executed), resources=resources)
     return _LINK.sub(lambda found: _linked(found, run), str(body))

@@ -30,6 +30,7 @@ __all__ = [
     "StepRecord",
     "collect",
     "places",
+    "read_error",
     "scrubber",
     "write_atomic",
 ]

@@ -10,8 +10,6 @@ from __future__ import annotations
 import base64
 import difflib
 import logging
-import os
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,8 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runbook.errors import InfrastructureError, UsageError, exit_status
+from runbook.imports import quick_jsonschema
+from runbook.kernel import Kernel, pool
 from runbook.notebooks import NOTEBOOKS, Notebook
-from runbook.record import Record, Status, StepRecord, collect, places, scrubber
+from runbook.record import Record, Status, StepRecord, collect, places, read_error, scrubber
 
 if TYPE_CHECKING:
     from runbook.cluster import Cluster
@@ -143,8 +143,8 @@ class Runner:
         from runbook.cluster import connect
 
         record = self._open(connect(self.params))
-        with _quiet(), _scratch() as log:
-            self._run(record, log)
+        with _quiet(), pool(len(self.notebooks)) as kernels:
+            self._run(record, kernels)
         return record
 
     def _open(self, cluster: Cluster) -> Record:
@@ -172,17 +172,22 @@ class Runner:
         named = {name: getattr(self.params, name) for name in ("kubeconfig", "chart_source")}
         return {path: f"<{name}>" for name, path in named.items() if Path(path).is_absolute()}
 
-    def _run(self, record: Record, log: Path) -> None:
+    def _run(self, record: Record, kernels: Iterator[Kernel]) -> None:
         status: Status = "ok"
         code = 0
-        for book in self.notebooks:
-            if code == 0:
-                status, code = self._step(book, record, log)
-                record.save()
-            self.progress.ended(next(s for s in record.steps if s.notebook == book.name))
+        try:
+            for book in self.notebooks:
+                if code == 0:
+                    status, code = self._step(book, record, next(kernels))
+                    record.save()
+                self.progress.ended(next(s for s in record.steps if s.notebook == book.name))
+        except KeyboardInterrupt:  # between two cells of ours; within one, the step records it
+            status, code = "interrupted", INTERRUPTED
+            for step in [step for step in record.steps if step.status == "running"]:
+                self.progress.ended(record.update(step.notebook, status="interrupted"))
         record.finish(status, code)
 
-    def _step(self, book: Notebook, record: Record, log: Path) -> tuple[Status, int]:
+    def _step(self, book: Notebook, record: Record, kernel: Kernel) -> tuple[Status, int]:
         """Run one notebook; give its status and exit status."""
         started = datetime.now(UTC)
         clock = time.monotonic()
@@ -193,13 +198,13 @@ class Runner:
         status: Status = "ok"
         code = 0
         try:
-            _execute(executed, log)
+            kernel.execute(executed)
         except KeyboardInterrupt:
             status, code = "interrupted", INTERRUPTED
             found["error"] = None
-        except _kernel_errors() as error:
-            status, code = "failed", InfrastructureError.status
-            found["error"] = _kernel_death(book, error, log)
+        except InfrastructureError as error:
+            status, code = "failed", error.status
+            found["error"] = read_error(type(error).__name__, f"{book.name}: {error}")
         found = collect(executed) | found
         if code == 0 and found["error"]:
             code = exit_status(found["error"]["name"])
@@ -217,67 +222,15 @@ class Runner:
 
 def _prepare(book: Notebook, values: dict[str, Any]) -> Any:
     """Read a notebook into memory and inject parameters; nothing is executed yet."""
-    from papermill.execute import prepare_notebook_metadata
-    from papermill.iorw import load_notebook_node
-    from papermill.parameterize import parameterize_notebook
+    with quick_jsonschema():
+        from papermill.execute import prepare_notebook_metadata
+        from papermill.iorw import load_notebook_node
+        from papermill.parameterize import parameterize_notebook
 
     path = source(book)
     notebook = load_notebook_node(str(path))
     notebook = parameterize_notebook(notebook, values, kernel_name="python3", language="python")
     return prepare_notebook_metadata(notebook, f"notebooks/{path.name}", path.name)
-
-
-def _execute(notebook: Any, log: Path) -> None:
-    """Execute a notebook node in place in a kernel of its own.
-
-    Args:
-        notebook: The notebook; outputs are put into it as they come.
-        log: Where the kernel process itself writes its complaints.
-    """
-    from jupyter_client.kernelspec import KernelSpecManager
-    from jupyter_client.manager import AsyncKernelManager
-    from papermill.engines import papermill_engines
-
-    class ThisPython(AsyncKernelManager):
-        """A kernel of the running interpreter, whatever kernels the user has installed."""
-
-        def __init__(self, **options: Any) -> None:
-            super().__init__(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]), **options)
-
-        async def _async_pre_start_kernel(self, **options: Any) -> Any:
-            return await super()._async_pre_start_kernel(stderr=stderr, **options)
-
-        pre_start_kernel = _async_pre_start_kernel
-
-    with log.open("w", encoding="utf-8") as stderr:
-        papermill_engines.execute_notebook_with_engine(
-            None,
-            notebook,
-            kernel_name="python3",
-            progress_bar=False,
-            autosave_cell_every=0,
-            kernel_manager_class=ThisPython,
-        )
-
-
-def _kernel_death(book: Notebook, error: Exception, log: Path) -> dict[str, str]:
-    """Say that a kernel died or never lived, with its last words."""
-    words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
-    return {
-        "name": "InfrastructureError",
-        "what": f"the kernel of {book.name} ended before the notebook did",
-        "why": "\n".join([str(error).strip() or type(error).__name__, *words]),
-        "fix": "run it again; `runbook doctor` looks at the kernel",
-        "see": "",
-    }
-
-
-def _kernel_errors() -> tuple[type[Exception], ...]:
-    """Give what is raised when a kernel does not start or dies."""
-    from jupyter_client.kernelspec import NoSuchKernel
-    from nbclient.exceptions import DeadKernelError
-
-    return (DeadKernelError, NoSuchKernel, RuntimeError, OSError)
 
 
 @contextmanager
@@ -294,21 +247,3 @@ def _quiet() -> Iterator[None]:
         finally:
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """Give kernels an empty IPython directory: no start-up files, no history of the user.
-
-    Yields:
-        A file in it for what the kernel process writes to standard error.
-    """
-    before = os.environ.get("IPYTHONDIR")
-    with tempfile.TemporaryDirectory(prefix="runbook-kernel-") as directory:
-        os.environ["IPYTHONDIR"] = directory
-        try:
-            yield Path(directory) / "kernel.log"
-        finally:
-            os.environ.pop("IPYTHONDIR")
-            if before is not None:
-                os.environ["IPYTHONDIR"] = before

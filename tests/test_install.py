@@ -49,8 +49,11 @@ class Place:
         newest = max(self.output.iterdir(), key=lambda path: path.stat().st_mtime_ns)
         return json.loads((newest / "result.json").read_text()), done.stdout
 
-    def start(self, **options: Any) -> None:
-        rehearsal.up(self.rehearsal, **options)
+    def start(self, kubernetes: str = "1.35") -> None:
+        """Start the cluster by command, as a user does; it prints its kubeconfig and no more."""
+        command = [*RUNBOOK, "rehearsal", "up", "--kubernetes", kubernetes]
+        shown = subprocess.check_output(command, env=self.environment, text=True, timeout=120)
+        assert shown == f"{self.rehearsal / 'kubeconfig'}\n"
 
 
 @pytest.fixture(scope="module")
@@ -199,13 +202,21 @@ def test_missing_ca_is_a_failed_check(fresh: Place) -> None:
     assert result["steps"][0]["error"]["fix"]
 
 
-def test_absent_chart_is_a_failed_step(fresh: Place, tmp_path: Path) -> None:
+def test_absent_chart_is_found_before_helm_is_asked(fresh: Place, tmp_path: Path) -> None:
     fresh.start()
     nowhere = tmp_path / "no-charts"
-    result, _ = fresh.run("--only", "11,14", "-p", f"chart_source={nowhere}", status=3)
+    result, _ = fresh.run("--only", "11,14", "-p", f"chart_source={nowhere}", status=1)
     failed = result["steps"][1]
-    assert failed["status"] == "failed"
+    assert failed["status"] == "check-failed"
     assert "linkerd-crds" in failed["error"]["what"]
+    assert "chart_source" in failed["error"]["fix"]
+
+
+def test_missing_issuer_is_a_failed_step(fresh: Place) -> None:
+    fresh.start()
+    result, _ = fresh.run("--mode", "verify", "--only", "13", status=3)
+    assert result["steps"][0]["error"]["name"] == "CertificateError"
+    assert "12-identity-issuer" in result["steps"][0]["error"]["fix"]
 
 
 def test_killed_run_is_taken_up_again(fresh: Place) -> None:
@@ -246,7 +257,7 @@ def test_interrupt_ends_the_run_and_its_cluster(fresh: Place, tmp_path: Path) ->
 
 @pytest.mark.parametrize(("line", "kubernetes"), [("stable-2.14", "1.35"), ("edge-2.19", "1.35")])
 def test_other_release_lines(fresh: Place, line: str, kubernetes: str) -> None:
-    fresh.start(kubernetes_version=kubernetes)
+    fresh.start(kubernetes)
     result, _ = fresh.run("-p", f"line={line}")
     assert result["status"] == "ok"
     again, _ = fresh.run("-p", f"line={line}")

@@ -158,7 +158,8 @@ def test_foreign_exception_is_a_failed_step(run: Callable[..., Record]) -> None:
 def test_dead_kernel_is_infrastructure(run: Callable[..., Record]) -> None:
     record = run("import os, sys\nos.write(2, b'last words\\n')\nos._exit(9)", "1")
     assert (record.status, record.exit_status) == ("failed", 4)
-    assert "kernel of 00-preflight ended" in record.steps[0].error["what"]
+    assert "the kernel ended" in record.steps[0].error["what"]
+    assert "last words" in record.steps[0].error["why"]
     assert [step.status for step in record.steps] == ["failed", "not-run"]
 
 
