@@ -75,7 +75,7 @@ def start(
 
     Args:
         client: How to reach it, with all rights.
-        kubelet: Also run the pods of every node.
+        kubelet: Also schedule pods and run those of every node.
         faults: What shall go wrong; nothing by default.
         directory: Where the files of the pods are kept while they run; emptied at start and end;
             a temporary one by default.
@@ -106,7 +106,7 @@ def start(
         CronJobs(cluster),
         Services(cluster),
         Budgets(cluster),
-        Scheduler(cluster, faults),
+        *([Scheduler(cluster, faults)] if kubelet else []),
         Nodes(cluster),
         Issuers(cluster),
         Requests(cluster),

@@ -176,7 +176,9 @@ class Jobs:
             pod["metadata"]["generateName"] = f"{job['metadata']['name']}-{index}-"
             for container in pod["spec"]["containers"]:
                 env = container.setdefault("env", [])
-                env.append({"name": "JOB_COMPLETION_INDEX", "value": str(index)})
+                field = {"apiVersion": "v1", "fieldPath": f"metadata.labels['{_INDEX}']"}
+                env.append({"name": "JOB_COMPLETION_INDEX", "valueFrom": {"fieldRef": field}})
+            pod["spec"].setdefault("hostname", f"{job['metadata']['name']}-{index}")
 
         pod = pods.create(
             self._cluster,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
@@ -85,6 +87,8 @@ class Manager:
 
     def __init__(self, client: Client, *, workers: int = 3) -> None:
         self.cache = Cache(self._changed)
+        self._client = client
+        self._awaited: dict[str, threading.Event] = {}
         self.cluster = Cluster(client.observed_by(self.cache.put), self.cache, Recorder(client))
         self._controllers: dict[str, Controller] = {}
         self._routes: dict[Resource, list[tuple[str, Callable[[Object], Iterable[Key]]]]] = {}
@@ -126,10 +130,33 @@ class Manager:
     def settled(self, timeout: float) -> bool:
         """Wait until the controllers have nothing left to do.
 
+        Twice nothing to do, with a write in between that has come back through its watch: then
+        whatever was written before has been seen as well.
+
         Args:
             timeout: Seconds to wait at most.
         """
-        return self._queue.settled(timeout)
+        end = time.monotonic() + timeout
+        while self._queue.idle(end - time.monotonic()):
+            before = self._queue.work
+            self._catch_up(end - time.monotonic())
+            if self._queue.idle(end - time.monotonic()) and self._queue.work == before:
+                return True
+        return False
+
+    def _catch_up(self, timeout: float) -> None:
+        """Write something and wait until the watches have told of it."""
+        name = f"settling-{uuid.uuid4().hex[:8]}"
+        seen = self._awaited[name] = threading.Event()
+        space = "kube-system"
+        try:
+            self._client.create(kinds.CONFIGMAPS, {"metadata": {"name": name, "namespace": space}})
+            seen.wait(timeout)
+            self._client.delete(kinds.CONFIGMAPS, name, space)
+        except RunbookError as error:
+            _LOG.debug("cannot tell whether the watches are up to date: %s", error)
+        finally:
+            del self._awaited[name]
 
     def stop(self) -> None:
         """Stop the workers and the watches."""
@@ -143,6 +170,9 @@ class Manager:
     def _changed(self, change: Change) -> None:
         if change.resource == kinds.CRDS:
             self._definition(change)
+        awaited = self._awaited.get(change.obj["metadata"]["name"])
+        if awaited is not None:
+            awaited.set()
         for watcher in self._watchers:
             watcher(change)
         for name, keys in self._routes.get(change.resource, ()):

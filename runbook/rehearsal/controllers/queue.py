@@ -30,7 +30,7 @@ class WorkQueue(Generic[Item]):
         self._due: dict[Item, float] = {}
         self._count = 0
         self._closed = False
-        self._touched = time.monotonic()
+        self._taken = 0
         self._change = threading.Condition()
 
     def add(self, item: Item, after: float = 0.0) -> None:
@@ -61,6 +61,7 @@ class WorkQueue(Generic[Item]):
                     item = self._ready.popleft()
                     self._queued.discard(item)
                     self._busy.add(item)
+                    self._taken += 1
                     return item
                 self._change.wait(wait)
             return None
@@ -69,29 +70,31 @@ class WorkQueue(Generic[Item]):
         """Say that the work on an item is over."""
         with self._change:
             self._busy.discard(item)
-            self._touched = time.monotonic()
             if item in self._again:
                 self._again.discard(item)
                 self._add(item)
             self._change.notify_all()
 
-    def settled(self, timeout: float, *, horizon: float = 0.5, quiet: float = 0.15) -> bool:
+    @property
+    def work(self) -> int:
+        """Give how many items have been taken up so far."""
+        return self._taken
+
+    def idle(self, timeout: float, *, horizon: float = 0.5) -> bool:
         """Wait until there is nothing to do.
 
         Args:
             timeout: Seconds to wait at most.
             horizon: Items due later than this many seconds do not count.
-            quiet: Seconds without any work that count as settled.
         """
         end = time.monotonic() + timeout
         with self._change:
             while (now := time.monotonic()) < end and not self._closed:
                 self._promote()
                 soon = any(due <= now + horizon for due in self._due.values())
-                idle = not (self._ready or self._busy or soon)
-                if idle and now - self._touched >= quiet:
+                if not (self._ready or self._busy or soon):
                     return True
-                self._change.wait(min(quiet, end - now))
+                self._change.wait(min(0.1, end - now))
             return False
 
     def close(self) -> None:
@@ -101,7 +104,6 @@ class WorkQueue(Generic[Item]):
             self._change.notify_all()
 
     def _add(self, item: Item) -> None:
-        self._touched = time.monotonic()
         self._due.pop(item, None)
         if item in self._busy:
             self._again.add(item)

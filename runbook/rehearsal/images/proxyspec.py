@@ -7,6 +7,7 @@ proxy partials of Linkerd 2.11, 2.14, 2.19 and 2.20.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 __all__ = ["anchors_env", "init_container", "native", "proxy_container", "token_volume"]
@@ -74,10 +75,11 @@ def init_container(values: Object, account: Object | None) -> Object:
             args += [flag, str(init[key])]
     root = bool(init.get("runAsRoot"))
     user = init.get("runAsUser") or 65534
+    group = {"runAsGroup": init["runAsGroup"] or 65534} if "runAsGroup" in init else {}
     who: Object = (
         {"runAsNonRoot": False, "runAsUser": 0}
         if root
-        else {"runAsNonRoot": True, "runAsUser": user}
+        else {"runAsNonRoot": True, "runAsUser": user, **group}
     )
     container: Object = {
         "name": "linkerd-init",
@@ -199,8 +201,8 @@ def _env(values: Object, anchors: str, namespace: str) -> list[Object]:
         env.append(_value("_pod_containerName", "linkerd-proxy"))
     env += _cores(proxy)
     pairs: list[tuple[str, object]] = [
-        ("INBOUND_PORTS_REQUIRE_IDENTITY", proxy.get("requireIdentityOnInboundPorts")),
-        ("INBOUND_PORTS_REQUIRE_TLS", proxy.get("requireTLSOnInboundPorts")),
+        ("INBOUND_PORTS_REQUIRE_IDENTITY", proxy.get("requireIdentityOnInboundPorts") or None),
+        ("INBOUND_PORTS_REQUIRE_TLS", proxy.get("requireTLSOnInboundPorts") or None),
     ]
     if "enableShutdownEndpoint" in proxy:
         pairs.append(("SHUTDOWN_ENDPOINT_ENABLED", _bool(proxy["enableShutdownEndpoint"])))
@@ -213,7 +215,7 @@ def _env(values: Object, anchors: str, namespace: str) -> list[Object]:
         "defaultAllowPolicy", "all-unauthenticated"
     )
     pairs += [
-        ("LOG", proxy.get("logLevel", "warn,linkerd=info")),
+        ("LOG", _log_level(proxy)),
         ("LOG_FORMAT", proxy.get("logFormat", "plain")),
         ("DESTINATION_SVC_ADDR", f"linkerd-dst-headless.{namespace}.svc.{domain}.:8086"),
         ("DESTINATION_PROFILE_NETWORKS", networks),
@@ -221,8 +223,7 @@ def _env(values: Object, anchors: str, namespace: str) -> list[Object]:
         ("POLICY_WORKLOAD", workload),
         ("INBOUND_DEFAULT_POLICY", policy),
         ("POLICY_CLUSTER_NETWORKS", networks),
-        ("INBOUND_CONNECT_TIMEOUT", proxy.get("inboundConnectTimeout")),
-        ("OUTBOUND_CONNECT_TIMEOUT", proxy.get("outboundConnectTimeout")),
+        *_timeouts(proxy),
         ("CONTROL_LISTEN_ADDR", f"{listen}:{ports['control']}"),
         ("ADMIN_LISTEN_ADDR", f"{listen}:{ports['admin']}"),
         ("OUTBOUND_LISTEN_ADDR", f"127.0.0.1:{ports['outbound']}"),
@@ -240,6 +241,7 @@ def _env(values: Object, anchors: str, namespace: str) -> list[Object]:
         ("DESTINATION_PROFILE_SUFFIXES", suffix),
         ("INBOUND_ACCEPT_KEEPALIVE", "10000ms"),
         ("OUTBOUND_CONNECT_KEEPALIVE", "10000ms"),
+        *(_modern(proxy) if modern else []),
         ("INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION", proxy.get("opaquePorts") or None),
         ("DESTINATION_CONTEXT", context),
     ]
@@ -270,6 +272,54 @@ def _identity(
         _value("LINKERD2_PROXY_DESTINATION_SVC_NAME", f"linkerd-destination.{tail}"),
         _value("LINKERD2_PROXY_POLICY_SVC_NAME", f"linkerd-destination.{tail}"),
     ]
+
+
+def _log_level(proxy: Object) -> str:
+    level = str(proxy.get("logLevel", "warn,linkerd=info"))
+    if "logHTTPHeaders" in proxy and proxy["logHTTPHeaders"] != "insecure":
+        level += ",[{headers}]=off,[{request}]=off"
+    return level
+
+
+def _timeouts(proxy: Object) -> list[tuple[str, object]]:
+    streams = (proxy.get("control") or {}).get("streams")
+    pairs: list[tuple[str, object]] = []
+    if streams is not None:
+        pairs = [
+            ("CONTROL_STREAM_INITIAL_TIMEOUT", streams.get("initialTimeout", "")),
+            ("CONTROL_STREAM_IDLE_TIMEOUT", streams.get("idleTimeout", "")),
+            ("CONTROL_STREAM_LIFETIME", streams.get("lifetime", "")),
+        ]
+    for name, key in (
+        ("INBOUND_CONNECT_TIMEOUT", "inboundConnectTimeout"),
+        ("OUTBOUND_CONNECT_TIMEOUT", "outboundConnectTimeout"),
+        ("OUTBOUND_DISCOVERY_IDLE_TIMEOUT", "outboundDiscoveryCacheUnusedTimeout"),
+        ("INBOUND_DISCOVERY_IDLE_TIMEOUT", "inboundDiscoveryCacheUnusedTimeout"),
+    ):
+        pairs.append((name, proxy.get(key) or None))
+    return pairs
+
+
+def _modern(proxy: Object) -> list[tuple[str, object]]:
+    """Give what proxies of Linkerd 2.15 and later are told besides."""
+    pairs: list[tuple[str, object]] = [
+        ("INBOUND_ACCEPT_USER_TIMEOUT", "30s"),
+        ("OUTBOUND_CONNECT_USER_TIMEOUT", "30s"),
+    ]
+    if "metrics" in proxy:
+        labels = (proxy["metrics"] or {}).get("hostnameLabels")
+        pairs.append(("OUTBOUND_METRICS_HOSTNAME_LABELS", _bool(labels)))
+    for side in ("inbound", "outbound"):
+        for scope, protocols in sorted((proxy.get(side) or {}).items()):
+            for protocol, settings in sorted((protocols or {}).items()):
+                for key, value in sorted((settings or {}).items()):
+                    name = "_".join(_snake(part) for part in (side, scope, protocol, key))
+                    pairs.append((name, value))
+    return pairs
+
+
+def _snake(text: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text).upper()
 
 
 def _cores(proxy: Object) -> list[Object]:

@@ -23,6 +23,8 @@ from runbook.rehearsal.kubelet.processes import Process, write_files
 __all__ = ["Kubelet", "PodFaults", "Sandbox"]
 
 _SOURCE = "kubelet"
+_STARTING, _STARTED = 0.25, 5.0
+"""Seconds between two looks at a process that starts, and for how long they go on."""
 _REMOUNT = 60.0
 """Seconds after which a missing volume is tried again unasked; its appearance comes first."""
 
@@ -257,8 +259,8 @@ class Kubelet:
             self._start(pod, sandbox, container)
         if container.waiting == "CrashLoopBackOff":
             waits.append(max(0.01, container.retry_at - time.monotonic()))
-        elif container.running_since and not container.ready and container.process is None:
-            waits.append(max(0.01, container.ready_at - time.monotonic()))
+        elif container.running_since and not container.ready:
+            waits.append(_until_ready(container))
 
     def _restarts(self, container: Container) -> bool:
         if container.policy == "Always":
@@ -434,6 +436,18 @@ class Kubelet:
 
     def _warn(self, pod: Object, reason: str, text: str) -> None:
         self._cluster.record.warning(kinds.PODS, pod, _SOURCE, reason, text)
+
+
+def _until_ready(container: Container) -> float:
+    """Give the seconds until a container that runs may be ready.
+
+    A process says itself when it is. The short wait while it starts only keeps the cluster from
+    being called settled before.
+    """
+    left = container.ready_at - time.monotonic()
+    if container.process is None:
+        return max(0.01, left)
+    return _STARTING if left > -_STARTED else _REMOUNT
 
 
 def _write(container: Container, mounts: Mapping[str, Mapping[str, bytes]]) -> dict[str, str]:
