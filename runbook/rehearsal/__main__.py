@@ -23,28 +23,36 @@ def main() -> int:
     serve.add_argument("--directory", type=Path, required=True)
     serve.add_argument("--persist", action="store_true", help="keep the objects in the directory")
     serve.add_argument("--kubernetes-version", default="1.35")
+    serve.add_argument("--bare", action="store_true", help="no nodes, no pods, no content")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     try:
-        return _serve(arguments.directory, arguments.persist, arguments.kubernetes_version)
+        return _serve(arguments)
     except RunbookError as error:
         print(error, file=sys.stderr)
         return error.status
 
 
-def _serve(directory: Path, persist: bool, kubernetes_version: str) -> int:
+def _serve(arguments: argparse.Namespace) -> int:
+    directory: Path = arguments.directory
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    twin = Twin(directory=directory, persist=persist, kubernetes_version=kubernetes_version)
+    twin = Twin(
+        directory=directory,
+        kubernetes_version=arguments.kubernetes_version,
+        persist=arguments.persist,
+        kubelet=not arguments.bare,
+        content=not arguments.bare,
+    )
     with twin:
         if not ended.is_set():
             daemon.record(
                 directory,
                 url=twin.url,
                 chart_repository=twin.chart_repository,
-                kubernetes_version=kubernetes_version,
+                kubernetes_version=arguments.kubernetes_version,
                 started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             )
         ended.wait()

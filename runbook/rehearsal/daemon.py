@@ -89,7 +89,11 @@ def active(directory: Path | None = None) -> Path | None:
 
 
 def up(
-    directory: Path | None = None, *, persist: bool = False, kubernetes_version: str = "1.35"
+    directory: Path | None = None,
+    *,
+    persist: bool = False,
+    kubernetes_version: str = "1.35",
+    bare: bool = False,
 ) -> Path:
     """Start the rehearsal in the background unless it runs already.
 
@@ -97,6 +101,7 @@ def up(
         directory: Where it lives.
         persist: Keep its objects, so that the next start goes on with them.
         kubernetes_version: Version of its API.
+        bare: An empty API server with controllers but without nodes, pods or content.
 
     Returns:
         The path of its kubeconfig.
@@ -112,7 +117,10 @@ def up(
             _check_version(running, kubernetes_version)
             return _kubeconfig(place)
         _record(place).unlink(missing_ok=True)
-        _start(place, persist, kubernetes_version)
+        options = ["--kubernetes-version", kubernetes_version]
+        options += ["--persist"] if persist else []
+        options += ["--bare"] if bare else []
+        _start(place, options)
     return _kubeconfig(place)
 
 
@@ -156,12 +164,10 @@ def _check_version(running: Running, wanted: str) -> None:
         )
 
 
-def _start(place: Path, persist: bool, kubernetes_version: str) -> None:
+def _start(place: Path, options: list[str]) -> None:
     """Start the server process, cut loose from this one, and wait until it serves."""
     command = [sys.executable, "-m", "runbook.rehearsal", "serve", "--directory", str(place)]
-    command += ["--kubernetes-version", kubernetes_version]
-    if persist:
-        command.append("--persist")
+    command += options
     with (place / "server.log").open("ab") as log:
         process = subprocess.Popen(
             command,

@@ -58,14 +58,15 @@ class _Handler(RequestHandler):
             self.add_header("Warning", f'299 - "{quoted}"')
         if answer.status not in (204, 304) and self.request.method != "HEAD":
             self.write(answer.encode())
-        await self.finish()
+        with contextlib.suppress(StreamClosedError):  # the client went away
+            await self.finish()
 
     get = head = post = put = patch = delete = options = _answer
 
     async def _stream(self, stream: Stream) -> None:
         self.set_header("Content-Type", stream.content_type)
         self._streaming = asyncio.ensure_future(self._pump(stream))
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, StreamClosedError):
             await self._streaming
 
     async def _pump(self, stream: Stream) -> None:
@@ -81,7 +82,7 @@ class _Handler(RequestHandler):
 
     def log_exception(self, *args: Any) -> None:
         """Stay quiet when a client goes away; tornado logs everything else."""
-        if not isinstance(args[1], ConnectionError | StreamClosedError | asyncio.CancelledError):
+        if not isinstance(args[1], ConnectionError | asyncio.CancelledError):
             super().log_exception(*args)
 
 
@@ -91,7 +92,7 @@ def listen(serve: Serve, context: ssl.SSLContext | None, port: int = 0) -> tuple
     Args:
         serve: Answers requests.
         context: TLS settings; None serves plain HTTP.
-        port: Port to take; 0 takes a free one.
+        port: Port to take if it is free; otherwise any.
 
     Returns:
         The server and its port.
@@ -100,7 +101,10 @@ def listen(serve: Serve, context: ssl.SSLContext | None, port: int = 0) -> tuple
     server = HTTPServer(
         application, ssl_options=context, max_body_size=_MAX_BODY, idle_connection_timeout=3600
     )
-    sockets = bind_sockets(port, "127.0.0.1")
+    try:
+        sockets = bind_sockets(port, "127.0.0.1")
+    except OSError:
+        sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     return server, sockets[0].getsockname()[1]
 

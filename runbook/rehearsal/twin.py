@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
 
@@ -212,7 +213,7 @@ class Twin:
             self._saver = Saver(self._store, self.directory / "state.json")
             self._saver.load()
         self._serve_charts()
-        server, port = listen(self._answer, authority.server_context())
+        server, port = listen(self._answer, authority.server_context(), self._last_port())
         self._servers.append(server)
         self.url = f"https://127.0.0.1:{port}"
         settings = Settings(self.kubernetes_version, port, token, authority.key)
@@ -221,6 +222,14 @@ class Twin:
         if self._saver is not None:
             self._saver.start()
         write_private(self.kubeconfig, self._write_kubeconfig(authority.ca, token))
+
+    def _last_port(self) -> int:
+        """Give the port of the run before, so that clients find the server again; 0 if none."""
+        try:
+            config = json.loads(self.kubeconfig.read_text())
+            return urlsplit(config["clusters"][0]["cluster"]["server"]).port or 0
+        except (OSError, ValueError, KeyError):
+            return 0
 
     async def _answer(self, request: Request) -> Answer:
         return await self.api.serve(request)

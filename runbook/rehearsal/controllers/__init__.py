@@ -95,6 +95,7 @@ def start(
 
         runner = Kubelet(cluster, look, faults, directory)
         manager.add(runner)
+        manager.add(Scheduler(cluster, faults))
     for controller in (
         garbage,
         spaces,
@@ -106,7 +107,6 @@ def start(
         CronJobs(cluster),
         Services(cluster),
         Budgets(cluster),
-        *([Scheduler(cluster, faults)] if kubelet else []),
         Nodes(cluster),
         Issuers(cluster),
         Requests(cluster),
