@@ -142,7 +142,7 @@ class Subresources:
         request = call.request
         text = self._read_log(pod, container, request)
         if text is None:
-            raise bad_request(_not_started(pod, container))
+            raise bad_request(_no_log(pod, container, previous=request.flag("previous")))
         stamped = request.flag("timestamps")
         if request.flag("follow"):
             return Stream(self._follow(call, container, text, stamped), "text/plain")
@@ -381,11 +381,14 @@ def _status_of(pod: Object, container: str) -> Mapping[str, Any]:
     return found
 
 
-def _not_started(pod: Object, container: str) -> str:
+def _no_log(pod: Object, container: str, *, previous: bool) -> str:
+    """Say why there is no log, in the kubelet's words."""
+    name = pod["metadata"]["name"]
+    if previous:
+        return f'previous terminated container "{container}" in pod "{name}" not found'
     state = _status_of(pod, container).get("state") or {}
     reason = (state.get("waiting") or {}).get("reason", "ContainerCreating")
     why = "trying and failing to pull image" if "Pull" in reason else reason
-    name = pod["metadata"]["name"]
     return f'container "{container}" in pod "{name}" is waiting to start: {why}'
 
 

@@ -252,6 +252,8 @@ def test_logs(running: Kubectl) -> None:
     assert running.out("logs", "-l", "app=web", "--tail=1") == text.splitlines()[-1]
     stamped = running.out("logs", "deployment/web", "--timestamps", "--tail=1")
     assert stamped.startswith("20")
+    none = running("logs", "deployment/web", "--previous", status=1)
+    assert 'previous terminated container "web" in pod' in none.stderr
     wrong = running("logs", "deployment/web", "-c", "other", status=1)
     assert "container other is not valid for pod" in wrong.stderr
 
