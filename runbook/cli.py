@@ -12,9 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -120,6 +118,7 @@ def run(  # noqa: PLR0917 - click passes by name
     """
     from runbook.params import Params, load
     from runbook.runner import Runner, home, select
+    from runbook.temporary import rehearsal_cluster
 
     overrides = _pairs(pairs)
     overrides |= {k: v for k, v in (("cluster", cluster), ("mode", mode)) if v is not None}
@@ -127,7 +126,9 @@ def run(  # noqa: PLR0917 - click passes by name
     params = Params.parse(given)
     notebooks = select(first, last, [name.strip() for name in only.split(",") if name.strip()])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as after Ctrl-C
-    with _target(params):
+    with rehearsal_cluster(params) as started:
+        if started:
+            click.echo("started a rehearsal cluster for this run")
         runner = Runner(
             params=params,
             given={name: value for name, value in given.items()},
@@ -303,7 +304,7 @@ class _Lines:
         counts = [f"{step.count(kind)} {word}" for kind, word in words.items() if step.count(kind)]
         result = "" if step.status == "ok" else f"  {step.status.upper().replace('-', ' ')}"
         summary = ", ".join(counts) or "no checks"
-        click.echo(f"{summary:26} {self._done(step):16} {step.seconds:6.1f} s{result}")
+        click.echo(f"{summary:31} {self._done(step):14} {step.seconds:6.1f} s{result}")
         if step.error:
             _show_error(RecordedError(step.error))
 
@@ -321,29 +322,6 @@ class RecordedError(RunbookError):
     def __init__(self, error: dict[str, str]) -> None:
         parts = {name: error.get(name, "") for name in ("why", "fix", "see")}
         super().__init__(f"{error['name']}: {error['what']}", **parts)
-
-
-@contextmanager
-def _target(params: Params) -> Iterator[None]:
-    """Have a rehearsal cluster for as long as needed, when that is the target."""
-    from runbook import rehearsal
-
-    if params.cluster != "rehearsal" or params.kubeconfig or rehearsal.active():
-        yield
-        return
-    name = "RUNBOOK_REHEARSAL_DIR"
-    before = os.environ.get(name)
-    with tempfile.TemporaryDirectory(prefix="runbook-rehearsal-") as directory:
-        os.environ[name] = directory  # the notebooks' kernels look there
-        try:
-            click.echo("starting a rehearsal cluster")
-            rehearsal.up(Path(directory))
-            yield
-        finally:
-            rehearsal.down(Path(directory))
-            os.environ.pop(name)
-            if before is not None:
-                os.environ[name] = before
 
 
 def _show_end(record: Record, params: Params) -> None:

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runbook import releases
 from runbook.errors import InfrastructureError, UsageError, exit_status
 from runbook.imports import quick_jsonschema
 from runbook.kernel import Kernel, pool
@@ -131,8 +132,8 @@ class Runner:
     def run(self) -> Record:
         """Run the notebooks and keep their record.
 
-        The cluster is connected to and guarded once before the first kernel starts, so wrong
-        parameters, the wrong cluster or no cluster end the run with nothing touched.
+        The cluster is connected to and guarded once before the first kernel starts, so the wrong
+        cluster, no cluster, or a release line it cannot run end the run with nothing touched.
 
         Returns:
             The record; its ``exit_status`` is that of the command.
@@ -142,7 +143,10 @@ class Runner:
         """
         from runbook.cluster import connect
 
-        record = self._open(connect(self.params))
+        cluster = connect(self.params)
+        if self.params.mode != "verify":
+            releases.require(releases.find(self.params.line), cluster.version)
+        record = self._open(cluster)
         with _quiet(), pool(len(self.notebooks)) as kernels:
             self._run(record, kernels)
         return record

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from runbook.cli import _status
 from runbook.errors import CheckError, InfrastructureError, StepError
 from runbook.lab import command, copy
 from runbook.notebooks import NOTEBOOKS
-from runbook.params import Params
 
 
 @pytest.fixture(autouse=True)
@@ -216,20 +214,6 @@ def test_rehearsal_status_says_whether_one_is_up(capsys: pytest.CaptureFixture[s
     assert _status(["rehearsal", "status"]) == 4
     assert _status(["rehearsal", "down"]) == 0
     assert capsys.readouterr().out == "down\nno rehearsal cluster was up\n"
-
-
-def test_temporary_rehearsal_ends_with_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[str, Path]] = []
-    monkeypatch.setattr(rehearsal, "active", lambda directory=None: None)
-    monkeypatch.setattr(rehearsal, "up", lambda directory, **_: calls.append(("up", directory)))
-    monkeypatch.setattr(rehearsal, "down", lambda directory: calls.append(("down", directory)))
-    before = os.environ["RUNBOOK_REHEARSAL_DIR"]
-    with pytest.raises(KeyboardInterrupt), cli._target(Params()):
-        inside = Path(os.environ["RUNBOOK_REHEARSAL_DIR"])
-        raise KeyboardInterrupt
-    assert calls == [("up", inside), ("down", inside)]
-    assert not inside.exists()
-    assert os.environ["RUNBOOK_REHEARSAL_DIR"] == before
 
 
 def test_lab_opens_a_copy(tmp_path: Path) -> None:

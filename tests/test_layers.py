@@ -17,12 +17,12 @@ LAYERS: tuple[frozenset[str], ...] = (
     | frozenset({"helm", "helm_cli", "helm_sdk", "helm_errors", "chart_store", "holder"}),
     frozenset({"linkerd"}),
     frozenset({"step", "cells", "applied", "result"}),
-    frozenset({"runner", "record", "page", "kernel", "lab", "doctor"}),
+    frozenset({"runner", "record", "page", "kernel", "lab", "doctor", "temporary"}),
     frozenset({"cli"}),
 )
 """From the lowest to the highest; a new module must be given its place here."""
 
-REHEARSAL_GUESTS = {"cli", "doctor", "kubeconfig", "cluster"}
+REHEARSAL_GUESTS = {"cli", "doctor", "temporary", "kubeconfig"}
 """Who may look for a rehearsal cluster: commands, and the place that connects."""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from runbook import runner
-from runbook.errors import GuardError, UsageError
+from runbook.errors import GuardError, LineError, UsageError
 from runbook.notebooks import NOTEBOOKS
 from runbook.params import Params
 from runbook.record import Record, StepRecord
@@ -201,6 +201,16 @@ def test_guard_comes_before_any_kernel(
         run("1")
     assert told.lines == []
     assert not (tmp_path / "outputs").exists()
+
+
+def test_line_is_refused_before_any_kernel(
+    run: Callable[..., Record], told: Told, tmp_path: Path
+) -> None:
+    with pytest.raises(LineError, match="too new"):
+        run("1", line="stable-2.11")
+    assert told.lines == []
+    assert not (tmp_path / "outputs").exists()
+    assert run("1", line="stable-2.11", mode="verify").status == "ok"
 
 
 def test_secret_references_never_reach_the_record(
