@@ -85,7 +85,8 @@ class Cache:
 
     def forget(self, resource: Resource) -> None:
         """Drop a resource whose definition is gone, and its objects with it."""
-        self.replace(resource, ())
+        for old in self.all(resource):
+            self.remove(resource, old)
         with self._lock:
             self._objects.pop(resource, None)
 
@@ -117,12 +118,18 @@ class Cache:
             self._index(resource, old, None)
         self.changed(Change(resource, old, None))
 
-    def replace(self, resource: Resource, objects: Iterable[Object]) -> None:
-        """Make the objects of a resource exactly these, after a new list."""
+    def replace(self, resource: Resource, objects: Iterable[Object], version: int) -> None:
+        """Make the objects of a resource exactly these, after a new list.
+
+        Args:
+            resource: What they are.
+            objects: All of them, as they were at ``version``.
+            version: Resource version of the list; what is newer stays.
+        """
         fresh = list(objects)
         present = {obj["metadata"]["uid"] for obj in fresh}
         for old in self.all(resource):
-            if old["metadata"]["uid"] not in present:
+            if old["metadata"]["uid"] not in present and _version(old) <= version:
                 self.remove(resource, old)
         for obj in fresh:
             self.put(resource, obj)

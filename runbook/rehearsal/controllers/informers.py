@@ -113,7 +113,8 @@ class Informers:
                 if event["type"] == "BOOKMARK":
                     notes = obj["metadata"].get("annotations") or {}
                     if initial is not None and _SYNCED in notes:
-                        self._cache.replace(resource, initial)
+                        version = int(obj["metadata"]["resourceVersion"])
+                        self._cache.replace(resource, initial, version)
                         initial = None
                         self._synced[resource].set()
                 elif initial is not None:

@@ -99,6 +99,9 @@ def init_container(values: Object, account: Object | None) -> Object:
             *([account] if account else []),
         ],
     }
+    resources = _resources(init.get("resources") or proxy.get("resources") or {})
+    if resources:
+        container["resources"] = resources
     if (init.get("image") or {}).get("name"):
         container["image"] = f"{init['image']['name']}:{init['image']['version']}"
     else:  # from Linkerd 2.20 on it is a program in the proxy's image
@@ -210,7 +213,7 @@ def _env(values: Object, anchors: str, namespace: str) -> list[Object]:
         '{"ns":"$(_pod_ns)", "pod":"$(_pod_name)"}\n' if modern else "$(_pod_ns):$(_pod_name)"
     )
     context = '{"ns":"$(_pod_ns)", "nodeName":"$(_pod_nodeName)"'
-    context += ', "pod":"$(_pod_name)"}\n' if modern else "}\n"
+    context += ', "pod":"$(_pod_name)"}\n' if projected(values) else "}\n"
     policy = proxy.get("defaultInboundPolicy") or (values.get("policyController") or {}).get(
         "defaultAllowPolicy", "all-unauthenticated"
     )
