@@ -227,4 +227,5 @@ def serve(
         log("info", f"listening at :{port}")
     os.write(settings.ready, b"1")
     os.close(settings.ready)
-    sys.stdin.buffer.read()  # ends when the kubelet does
+    sys.stdin.buffer.read()  # ends when the kubelet does, however that happens
+    os._exit(0)
