@@ -85,7 +85,7 @@ def test_the_cluster_issuer():
     assert bad(linkerd.cluster_issuer, context()) == {"cluster-issuer": "fail"}
     [pending] = linkerd.cluster_issuer(context(**PLAN))
     assert pending.verdict == "skip"
-    assert "not there yet: 10-cert-manager-ca creates ClusterIssuer ca-issuer" in pending.seen
+    assert "10-cert-manager-ca with create_ca: true creates ClusterIssuer" in pending.seen
 
 
 def test_a_cluster_issuer_that_is_not_ready_tells_its_reason_and_the_namespace():

@@ -116,7 +116,7 @@ def cluster_issuer(context: Context) -> Iterator[Outcome]:
     title = f"ClusterIssuer {name} is Ready"
     issuer = context.cluster.find(API, "ClusterIssuer", name)
     if issuer is None:
-        yield absent(context, "cluster-issuer", title, f"ClusterIssuer {name}", NOTEBOOK)
+        yield absent(context, "cluster-issuer", title, f"ClusterIssuer {name}", _creator(context))
         return
     ready = condition(issuer, "Ready")
     good = ready.get("status") == "True"
@@ -154,7 +154,7 @@ def root_certificate(context: Context) -> Iterator[Outcome]:
     title = "the root CA's Secret exists where a ClusterIssuer reads it"
     material = read_secret(context, name, namespace)
     if material is None:
-        yield absent(context, "root-secret", title, f"Secret {namespace}/{name}", NOTEBOOK)
+        yield absent(context, "root-secret", title, f"Secret {namespace}/{name}", _creator(context))
         return
     yield judge("root-secret", title, True, seen=f"{namespace}/{name}")
     try:
@@ -174,6 +174,11 @@ def root_certificate(context: Context) -> Iterator[Outcome]:
         fix="delete the Secret; cert-manager issues both anew",
     )
     yield _rotation(context, name)
+
+
+def _creator(context: Context) -> str:
+    """Name the notebook that creates the CA, and what it must be told to do so."""
+    return NOTEBOOK if context.params.create_ca else f"{NOTEBOOK} with create_ca: true"
 
 
 def _rotation(context: Context, secret: str) -> Outcome:
