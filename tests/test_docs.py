@@ -9,9 +9,11 @@ import click
 import pytest
 
 from runbook import errors
+from runbook.checks import Outcome
 from runbook.cli import runbook
 from runbook.notebooks import NOTEBOOKS
 from runbook.params import Params
+from runbook.record import Record, StepRecord
 from runbook.releases import LINES
 
 ROOT = Path(__file__).parent.parent
@@ -98,3 +100,26 @@ def test_first_success_takes_two_commands() -> None:
 
 def test_is_two_screens() -> None:
     assert len(README.splitlines()) <= 120
+
+
+def test_every_field_of_a_result_is_documented(tmp_path: Path) -> None:
+    kept = Record(
+        tmp_path,
+        target={"name": "pi", "uid": "", "version": "", "rehearsal": False},
+        parameters={},
+        steps=[StepRecord("12-identity-issuer", "Issue")],
+        scrub=lambda value: value,
+    )
+    result = kept.result()
+    page = (ROOT / "docs" / "records.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"`([a-z_]+)`", page))
+    check = set(Outcome.__dataclass_fields__)
+    missing = {*result, *result["steps"][0], *check} - documented
+    assert not missing
+
+
+def test_documents_name_only_what_exists() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        for path in re.findall(r"`((?:runbook|tests|notebooks|params)/[\w./-]+)`", text):
+            assert (ROOT / path).exists(), f"{page.name}: {path}"

@@ -236,7 +236,10 @@ def test_killed_run_is_taken_up_again(fresh: Place) -> None:
     assert result["changed"] == 0
 
 
-def test_interrupt_ends_the_run_and_its_cluster(fresh: Place, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_the_run_and_its_cluster(
+    fresh: Place, tmp_path: Path, sent: signal.Signals
+) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     environment = {**fresh.environment, "TMPDIR": str(scratch)}
@@ -246,7 +249,7 @@ def test_interrupt_ends_the_run_and_its_cluster(fresh: Place, tmp_path: Path) ->
         for line in process.stdout:
             if line.startswith("  00-"):
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         rest = process.stdout.read()
         assert process.wait(60) == 130, rest
     (interrupted,) = fresh.output.iterdir()
