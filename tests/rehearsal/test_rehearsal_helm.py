@@ -44,6 +44,42 @@ metadata: {name: {{ .Release.Name }}}
 spec: {selector: {app: {{ .Release.Name }}}, ports: [{name: http, port: 80}]}
 """,
 }
+HOOKED = {
+    "crds/bulbs.yaml": """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: bulbs.hooks.example.org}
+spec:
+  group: hooks.example.org
+  scope: Namespaced
+  names: {plural: bulbs, singular: bulb, kind: Bulb}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties: {spec: {type: object, properties: {watts: {type: integer}}}}
+""",
+    "templates/bulb.yaml": """
+apiVersion: hooks.example.org/v1
+kind: Bulb
+metadata: {name: desk}
+spec: {watts: 3}
+""",
+    "templates/hook.yaml": """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: before, annotations: {helm.sh/hook: "pre-install,pre-upgrade"}}
+spec:
+  backoffLimit: 0
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: {{ .Values.crash | ternary "linkerd-proxy" "hook" }}, image: busybox}]
+""",
+}
 VALUES = {"replicas": 1, "image": "nginx:1.27", "colour": "green", "crash": False}
 
 
@@ -210,7 +246,41 @@ def test_install_refuses_objects_of_somebody_else(
     assert core.read_namespaced_config_map("web", namespace).data == {"mine": "yes"}
 
 
-def test_get_values_of_a_cluster_aware_template(
+def test_hooks_run_and_definitions_come_first(
+    releases: helm.Config, namespace: str, api_client: client.ApiClient, tmp_path: Path
+) -> None:
+    directory = tmp_path / "hooked"
+    for name, text in HOOKED.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(text)
+    (directory / "Chart.yaml").write_text("{apiVersion: v2, name: hooked, version: 1.0.0}")
+    (directory / "values.yaml").write_text("{crash: false}")
+    releases.install(directory, "hooked", wait="watcher", timeout=90)
+    custom = client.CustomObjectsApi(api_client)
+    where = ("hooks.example.org", "v1", namespace, "bulbs", "desk")
+    assert custom.get_namespaced_custom_object(*where)["spec"] == {"watts": 3}
+    job = client.BatchV1Api(api_client).read_namespaced_job("before", namespace)
+    assert job.status.succeeded == 1
+    with pytest.raises(helm.HelmError, match="hooks failed"):
+        releases.upgrade(directory, "hooked", {"crash": True}, wait="watcher", timeout=90)
+    statuses = [entry["status"] for entry in releases.history("hooked")]
+    assert statuses == ["deployed", "failed"]
+    releases.uninstall("hooked")
+    crds = client.ApiextensionsV1Api(api_client)
+    crds.delete_custom_resource_definition("bulbs.hooks.example.org")
+
+
+def test_install_creates_its_namespace(
+    pi_cluster: Twin, chart: Path, core: client.CoreV1Api
+) -> None:
+    with helm.Config(kubeconfig_path=pi_cluster.kubeconfig, namespace="fresh") as config:
+        config.install(chart, "web", create_namespace=True, wait="legacy", timeout=90)
+        assert core.read_namespace("fresh").metadata.labels["name"] == "fresh"
+        config.uninstall("web")
+    core.delete_namespace("fresh")
+
+
+def test_a_template_can_look_up_live_objects(
     releases: helm.Config, namespace: str, core: client.CoreV1Api, tmp_path: Path
 ) -> None:
     core.create_namespaced_config_map(
