@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def expected(line: str) -> set[tuple[str, str, str]]:
     return {(api_version, kind, name) for (api_version, kind), name in pairs}
 
 
+@cache
 def packages(line: str) -> list[charts.Package]:
     return [package for package in charts.packages() if package.line == line]
 
