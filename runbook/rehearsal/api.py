@@ -181,7 +181,7 @@ class Api:
         call = Call(request, resource, wanted, Options("") if reading else options(request))
         if wanted.subresource:
             return await self._subresources.answer(call)
-        if wanted.verb not in resource.verbs or (wanted.verb == "create" and wanted.name):
+        if wanted.verb not in resource.verbs or not _fits(wanted):
             raise method_not_allowed()
         if resource.namespaced and not wanted.namespace and wanted.verb not in ("list", "watch"):
             raise method_not_allowed()
@@ -209,6 +209,13 @@ class Api:
             "deletecollection": self._writes.delete_collection,
         }
         return await verbs[call.target.verb](call)
+
+
+def _fits(wanted: Target) -> bool:
+    """Tell whether a verb goes with the path: some need a name, some must not have one."""
+    if wanted.verb in ("update", "patch"):
+        return bool(wanted.name)
+    return wanted.verb != "create" or not wanted.name
 
 
 def _routed(resource: Resource, wanted: Target) -> bool:

@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -168,23 +167,27 @@ def _start(place: Path, options: list[str]) -> None:
     """Start the server process, cut loose from this one, and wait until it serves."""
     command = [sys.executable, "-m", "runbook.rehearsal", "serve", "--directory", str(place)]
     command += options
-    with (place / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            close_fds=True,
-            start_new_session=True,
-        )
+    log = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    # Not subprocess.Popen: the server outlives this process and is nobody's to wait for.
+    pid = os.posix_spawn(
+        sys.executable,
+        command,
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(place / "server.log"), log, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
     end = time.monotonic() + _START_SECONDS
     while status(place) is None:
-        if process.poll() is not None:
-            raise _not_started(place, f"its process ended with status {process.returncode}")
+        ended, code = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(code)
+            raise _not_started(place, f"its process ended with status {code}")
         if time.monotonic() > end:
-            process.terminate()
-            process.wait()
+            os.kill(pid, signal.SIGTERM)
             raise _not_started(place, f"it was not ready after {_START_SECONDS:.0f} s")
         time.sleep(_POLL_SECONDS)
 

@@ -51,6 +51,12 @@ class Twin:
         controllers: Run the controllers.
         content: Fill the cluster as the Raspberry Pi cluster of the documentation; otherwise it
             is a bare API server.
+
+    Attributes:
+        url: Address of the API server, once started.
+        chart_repository: Address of the Helm repository, once started.
+        faults: What shall go wrong.
+        backend: What runs the pods.
     """
 
     def __init__(
@@ -73,7 +79,7 @@ class Twin:
         self._kubelet, self._controllers, self._content = kubelet, controllers, content
         self._store = Store()
         self._saver: Saver | None = None
-        self._backend = Switch()
+        self.backend = Switch()
         self._api: Api | None = None
         self._handle: Handle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -163,7 +169,7 @@ class Twin:
                 directory=self.directory / "pods",
             )
             if self._handle.kubelet is not None:
-                self._backend.to = self._handle.kubelet
+                self.backend.to = self._handle.kubelet
         if self._content:
             for obj in picluster.objects(self.kubernetes_version):
                 self._ensure(client, obj)
@@ -217,7 +223,7 @@ class Twin:
         self._servers.append(server)
         self.url = f"https://127.0.0.1:{port}"
         settings = Settings(self.kubernetes_version, port, token, authority.key)
-        self._api = Api(settings, self._store, self._backend, self.faults)
+        self._api = Api(settings, self._store, self.backend, self.faults)
         self._api.start()
         if self._saver is not None:
             self._saver.start()

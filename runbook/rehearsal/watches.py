@@ -121,6 +121,11 @@ class Watches:
         queue: asyncio.Queue[Change | None] = asyncio.Queue()
         return self._events(watch, queue, revision, seconds, initial)
 
+    @property
+    def count(self) -> int:
+        """Give the number of open watches."""
+        return len(self._open)
+
     def drop(self, resource: str = "") -> None:
         """End the open watches of a resource, or all of them, as a restarting server does.
 

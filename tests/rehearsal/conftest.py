@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from bare import Api
 from kubernetes import client, config
 
 from runbook.rehearsal import Twin
@@ -35,3 +36,19 @@ def namespace(api_client: client.ApiClient) -> Iterator[str]:
     core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
     yield name
     core.delete_namespace(name)
+
+
+@pytest.fixture(scope="module")
+def bare_cluster() -> Iterator[Twin]:
+    """Run an API server without controllers, nodes or content, for one test module."""
+    with Twin(content=False, controllers=False, kubelet=False) as twin:
+        yield twin
+
+
+@pytest.fixture(scope="module")
+def api(bare_cluster: Twin) -> Api:
+    """Send requests to the bare API server; it has the default service account."""
+    api = Api(bare_cluster)
+    account = {"metadata": {"name": "default"}}
+    api("POST", "/api/v1/namespaces/default/serviceaccounts", account)
+    return api
