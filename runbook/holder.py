@@ -39,7 +39,8 @@ def is_gone(mark: str) -> bool:
         return True
     except PermissionError:  # another user's, so not the one that wrote the mark, unless root
         return False
-    return _started(pid) != parts[2]  # the number was given to another process since
+    # the number was given to another process since, or the dead process has not been collected
+    return _started(pid) != parts[2] or _dead(pid)
 
 
 def _machine() -> str:
@@ -49,6 +50,15 @@ def _machine() -> str:
     except OSError:
         space = ""
     return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:12]
+
+
+def _dead(pid: int) -> bool:
+    """Tell whether a process has ended and only waits for its parent, as under a lazy init."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] in ("Z", "X")
 
 
 def _started(pid: int) -> str:

@@ -7,8 +7,11 @@ that a batch does not wait for imports. No kernel runs two notebooks.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,14 +23,26 @@ from runbook.imports import quick_jsonschema
 
 __all__ = ["Kernel", "load_ipython_extension", "pool"]
 
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _WARM = ("runbook.step", "runbook.linkerd", "kubernetes.client", "kubernetes.config")
 
 
 def load_ipython_extension(shell: Any) -> None:
     """Load what every notebook uses; a kernel is started with this as an extension."""
+    _end_with_parent()
     with quick_jsonschema():
         for name in _WARM:
             importlib.import_module(name)
+
+
+def _end_with_parent() -> None:
+    """Have this process killed when the runner is: a killed run must not go on half alive.
+
+    Without it a kernel notices after a second or more, and meanwhile its Helm operation looks
+    like somebody else's. Linux only; elsewhere the kernel's own polling has to do.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Kernel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -34,3 +35,10 @@ def test_other_machines_and_nonsense_are_never_gone() -> None:
     assert not holder.is_gone(f"0123456789ab.{pid}.{started}")
     for mark in ("", "x", "a.b.c", "a.1"):
         assert not holder.is_gone(mark)
+
+
+def test_a_dead_process_that_nobody_collected_is_gone() -> None:
+    with subprocess.Popen([sys.executable, "-c", PRINT], stdout=subprocess.PIPE) as process:
+        mark = process.stdout.read().decode().strip()  # to the end: it has exited or is about to
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, yet not collected
+        assert holder.is_gone(mark)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -161,6 +163,31 @@ def test_dead_kernel_is_infrastructure(run: Callable[..., Record]) -> None:
     assert "the kernel ended" in record.steps[0].error["what"]
     assert "last words" in record.steps[0].error["why"]
     assert [step.status for step in record.steps] == ["failed", "not-run"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_kernel_ends_with_a_killed_runner(tmp_path: Path) -> None:
+    program = """
+import os, signal, sys
+from pathlib import Path
+from nbformat.v4 import new_code_cell, new_notebook
+from runbook.kernel import pool
+
+text = "import os; print(os.getpid()); os.kill(os.getppid(), 9); import time; time.sleep(60)"
+text = f"open({sys.argv[1]!r}, 'w').write(str(__import__('os').getpid())); " + text
+with pool(1) as kernels:
+    notebook = new_notebook(cells=[new_code_cell(text)], metadata={"papermill": {}})
+    next(kernels).execute(notebook)
+"""
+    pid = tmp_path / "pid"
+    done = subprocess.run([sys.executable, "-c", program, str(pid)], timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    mark = f"/proc/{pid.read_text()}/stat"
+    for _ in range(500):
+        if not Path(mark).exists() or " Z " in Path(mark).read_text():
+            return
+        threading.Event().wait(0.01)
+    pytest.fail("the kernel outlived its runner by five seconds")
 
 
 def test_interrupt_is_recorded(run: Callable[..., Record], told: Told, tmp_path: Path) -> None:
