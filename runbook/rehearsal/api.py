@@ -185,7 +185,10 @@ class Api:
             raise method_not_allowed()
         if resource.namespaced and not wanted.namespace and wanted.verb not in ("list", "watch"):
             raise method_not_allowed()
-        return self._read(call) if reading else await self._write(call)
+        answer = self._read(call) if reading else await self._write(call)
+        if resource.deprecated and isinstance(answer, Response):
+            answer.warnings = (resource.deprecated, *answer.warnings)
+        return answer
 
     def _read(self, call: Call) -> Answer:
         place = (call.resource, call.target, call.request)

@@ -141,6 +141,8 @@ class Bodies:
         if (misfit := kind.misfits(obj)) is not None:
             raise bad_request(prefix + misfit)
         unknown = self._unknown(kind, obj, wanted)
+        if wanted.validation != "Ignore":
+            unknown = parsing.repeated(obj) + unknown
         if unknown and wanted.validation == "Strict":
             raise bad_request(f"{prefix}strict decoding error: {', '.join(unknown)}")
         return kind.prune(obj), tuple(unknown)

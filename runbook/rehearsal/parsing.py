@@ -11,7 +11,7 @@ from runbook.rehearsal import protobuf
 from runbook.rehearsal.requests import Request
 from runbook.rehearsal.statuses import bad_request, unsupported_media
 
-__all__ = ["parse", "parse_patch", "parse_yaml", "syntax_error"]
+__all__ = ["parse", "parse_patch", "parse_yaml", "repeated", "syntax_error"]
 
 _ACCEPTED = (
     "application/json",
@@ -56,9 +56,43 @@ def _parse_protobuf(body: bytes) -> dict[str, Any]:
         raise bad_request(str(error)) from None
 
 
+class _Repeating(dict[str, Any]):
+    """A JSON object some of whose keys came twice."""
+
+    repeated: tuple[str, ...] = ()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict of a JSON object; a plain one unless keys repeat, as copies of those are fast."""
+    if len(plain := dict(pairs)) == len(pairs):
+        return plain
+    found = _Repeating(pairs)
+    keys = [key for key, _ in pairs]
+    found.repeated = tuple(dict.fromkeys(key for key in keys if keys.count(key) > 1))
+    return found
+
+
+def repeated(value: Any, path: str = "") -> list[str]:
+    """Name the fields that a parsed body has twice, as strict decoding does.
+
+    >>> repeated(_parse_json(b'{"data": {"a": 1, "a": 2}}', "ConfigMap"))
+    ['duplicate field "data.a"']
+    """
+    found = []
+    if isinstance(value, _Repeating):
+        found += [f'duplicate field "{path}{key}"' for key in value.repeated]
+    if isinstance(value, dict):
+        for key, item in value.items():
+            found += repeated(item, f"{path}{key}.")
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            found += repeated(item, f"{path[:-1]}[{position}].")
+    return found
+
+
 def _parse_json(body: bytes, kind: str) -> Any:
     try:
-        return json.loads(body)
+        return json.loads(body, object_pairs_hook=_object)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         shown = body[:1024].decode(errors="replace")
         raise bad_request(

@@ -12,8 +12,9 @@ from typing import Any
 from runbook.rehearsal import tables
 from runbook.rehearsal.requests import Request, Response, Target
 from runbook.rehearsal.resources import Resource
+from runbook.rehearsal.schema import Cause
 from runbook.rehearsal.selectors import Selector, field_selector, label_selector
-from runbook.rehearsal.statuses import bad_request, expired, missing
+from runbook.rehearsal.statuses import bad_request, expired, invalid, missing, too_large
 from runbook.rehearsal.store import Object, Objects, Store, TooOldError
 
 __all__ = ["Reads", "form", "present", "represent", "selector"]
@@ -94,9 +95,10 @@ class Reads:
     ) -> _Page:
         limit = request.number("limit")
         token = request.query.get("continue", "")
+        asked = self._asked_revision(request)
         start, revision = _read_token(token, namespace) if token else ("", 0)
         if not token and request.query.get("resourceVersionMatch") == "Exact":
-            revision = request.number("resourceVersion")
+            revision = asked
         objects = self._objects(resource, namespace, revision, start)
         chosen = [o for o in objects if _place(o, namespace) >= start and wanted.matches(o)]
         revision = revision or self._store.revision
@@ -105,6 +107,30 @@ class Reads:
         following = _write_token(revision, _place(chosen[limit - 1], namespace) + "\0")
         counted = None if wanted.labels or wanted.fields else len(chosen) - limit
         return _Page(chosen[:limit], revision, following, counted)
+
+    def _asked_revision(self, request: Request) -> int:
+        """Read the revision a list asks for.
+
+        Raises:
+            Refusal: It makes no sense, or has not been reached yet.
+        """
+        text = request.query.get("resourceVersion", "")
+        match = request.query.get("resourceVersionMatch", "")
+        if match and not text:
+            detail = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            cause = Cause("FieldValueForbidden", f"Forbidden: {detail}", "resourceVersionMatch")
+            raise invalid("meta.k8s.io", "ListOptions", "", [cause])
+        if request.query.get("continue") and text not in ("", "0"):
+            raise bad_request("specifying resource version is not allowed when using continue")
+        if text and not text.isdigit():
+            raise bad_request(
+                f'invalid resource version: resourceVersion: Invalid value: "{text}": '
+                f'strconv.ParseUint: parsing "{text}": invalid syntax'
+            )
+        revision = int(text or 0)
+        if revision > self._store.revision:
+            raise too_large(revision, self._store.revision)
+        return revision
 
     def _objects(self, resource: Resource, namespace: str, revision: int, start: str) -> Objects:
         if not revision:

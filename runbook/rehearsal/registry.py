@@ -109,11 +109,19 @@ def _custom(crd: Mapping[str, Any]) -> tuple[Resource, ...]:
             list_kind=names.get("listKind") or f"{names['kind']}List",
             generation=True,
             unconditional=False,
+            deprecated=_deprecation(spec, version),
             crd=crd,
         )
         for version in spec["versions"]
         if version.get("served")
     )
+
+
+def _deprecation(spec: Mapping[str, Any], version: Mapping[str, Any]) -> str:
+    if not version.get("deprecated"):
+        return ""
+    default = f"{spec['group']}/{version['name']} {spec['names']['kind']} is deprecated"
+    return str(version.get("deprecationWarning") or default)
 
 
 def _subresources(kind: str, version: Mapping[str, Any]) -> tuple[Subresource, ...]:

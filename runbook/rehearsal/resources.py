@@ -40,7 +40,8 @@ class Resource:
     ``generation`` tells whether the server counts changes of the specification;
     ``unconditional`` whether PUT works without a resourceVersion;
     ``upsert`` whether PUT creates what is missing;
-    ``echo`` whether DELETE answers with the deleted object instead of a Status.
+    ``echo`` whether DELETE answers with the deleted object instead of a Status;
+    ``deprecated`` the warning that comes with every answer.
     """
 
     group: str
@@ -59,6 +60,7 @@ class Resource:
     unconditional: bool = True
     upsert: bool = False
     echo: bool = False
+    deprecated: str = ""
     since: int = 0
     until: int = 999
     crd: Mapping[str, Any] | None = field(default=None, compare=False)
@@ -113,11 +115,15 @@ def builtin(version: str) -> tuple[Resource, ...]:
     number = minor(version)
     served = [row for row in _table() if row.since <= number <= row.until]
     if number < 33:
-        served = [
-            replace(row, subresources=tuple(s for s in row.subresources if s.name != "resize"))
-            for row in served
-        ]
+        served = [_before_33(row) for row in served]
     return tuple(served)
+
+
+def _before_33(row: Resource) -> Resource:
+    """Give a row as servers before 1.33 have it: no resizing of pods, no word against Endpoints."""
+    if row.kind == "Endpoints":
+        return replace(row, deprecated="")
+    return replace(row, subresources=tuple(s for s in row.subresources if s.name != "resize"))
 
 
 def _rows(api_version: str, *rows: Resource) -> list[Resource]:
@@ -172,6 +178,8 @@ _SUBRESOURCES = {
     "status": Subresource("status", "", _STATUS),
     "token": Subresource("token", "TokenRequest", _CREATE, "authentication.k8s.io", "v1"),
 }
+_GONE = "{0}/v1beta1 {1} is deprecated in v1.21+, unavailable in v1.25+; use {0}/v1 {1}"
+_ENDPOINTS = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 _CLUSTER: dict[str, Any] = {"namespaced": False}
 _REVIEW: dict[str, Any] = {"namespaced": False, "verbs": _CREATE}
 _EXTENSION: dict[str, Any] = {
@@ -194,9 +202,23 @@ def _core() -> list[Resource]:
     return _rows(
         "v1",
         _row("bindings", "Binding", verbs=_CREATE),
-        _row("componentstatuses", "ComponentStatus", short="cs", verbs=("get", "list"), **_CLUSTER),
+        _row(
+            "componentstatuses",
+            "ComponentStatus",
+            short="cs",
+            verbs=("get", "list"),
+            deprecated="v1 ComponentStatus is deprecated in v1.19+",
+            **_CLUSTER,
+        ),
         _row("configmaps", "ConfigMap", short="cm"),
-        _row("endpoints", "Endpoints", short="ep", list_kind="EndpointsList", upsert=True),
+        _row(
+            "endpoints",
+            "Endpoints",
+            short="ep",
+            list_kind="EndpointsList",
+            upsert=True,
+            deprecated=_ENDPOINTS,
+        ),
         _row("events", "Event", short="ev", upsert=True),
         _row("limitranges", "LimitRange", short="limits", upsert=True),
         _row(
@@ -306,7 +328,16 @@ def _workloads() -> list[Resource]:
         ),
         *_rows(
             "batch/v1beta1",
-            _row("cronjobs", "CronJob", "status", short="cj", all=True, generation=True, until=24),
+            _row(
+                "cronjobs",
+                "CronJob",
+                "status",
+                short="cj",
+                all=True,
+                generation=True,
+                until=24,
+                deprecated=_GONE.format("batch", "CronJob"),
+            ),
         ),
     ]
 
@@ -352,8 +383,16 @@ def _policies() -> list[Resource]:
                 generation=True,
                 unconditional=False,
                 until=24,
+                deprecated=_GONE.format("policy", "PodDisruptionBudget"),
             ),
-            _row("podsecuritypolicies", "PodSecurityPolicy", short="psp", until=24, **_CLUSTER),
+            _row(
+                "podsecuritypolicies",
+                "PodSecurityPolicy",
+                short="psp",
+                until=24,
+                deprecated=_GONE.partition(";")[0].format("policy", "PodSecurityPolicy"),
+                **_CLUSTER,
+            ),
         ),
         *_rows(
             "rbac.authorization.k8s.io/v1",

@@ -20,6 +20,7 @@ __all__ = [
     "missing",
     "no_such_resource",
     "success",
+    "too_large",
     "unauthorized",
     "unsupported_media",
 ]
@@ -207,6 +208,22 @@ def unsupported_media(accepted: Sequence[str] = ()) -> Refusal:
 def expired(message: str) -> Refusal:
     """Say that a resourceVersion or continue token is too old."""
     return Refusal(410, message, "Expired")
+
+
+def too_large(revision: int, current: int) -> Refusal:
+    """Say that a revision has not been reached yet."""
+    return Refusal(
+        504,
+        f"Timeout: Too large resource version: {revision}, current: {current}",
+        "Timeout",
+        {
+            "causes": [
+                {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+            ],
+            "retryAfterSeconds": 1,
+        },
+        {"Retry-After": "1"},
+    )
 
 
 def internal(message: str) -> Refusal:

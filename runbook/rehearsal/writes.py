@@ -11,6 +11,7 @@ from runbook.rehearsal.bodies import Bodies, Options
 from runbook.rehearsal.lifecycle import Deletion
 from runbook.rehearsal.requests import Request, Response, Target
 from runbook.rehearsal.resources import Resource
+from runbook.rehearsal.schema import Cause
 from runbook.rehearsal.statuses import (
     already_exists,
     bad_request,
@@ -299,6 +300,11 @@ class Writes:
         propagation = body.get("propagationPolicy") or request.query.get("propagationPolicy", "")
         if not propagation and body.get("orphanDependents") is not None:
             propagation = "Orphan" if body["orphanDependents"] else "Background"
+        if propagation not in ("", "Foreground", "Background", "Orphan"):
+            known = '"Foreground", "Background", "Orphan", "nil"'
+            message = f'Unsupported value: "{propagation}": supported values: {known}'
+            cause = Cause("FieldValueNotSupported", message, "propagationPolicy")
+            raise invalid("meta.k8s.io", "DeleteOptions", "", [cause])
         return Deletion(
             propagation,
             None if grace is None else int(grace),
@@ -352,7 +358,7 @@ class Writes:
         if revision and revision != old["metadata"]["resourceVersion"]:
             raise conflict(resource, name)
         if not revision and not resource.unconditional:
-            cause = _Cause(
+            cause = Cause(
                 "FieldValueInvalid",
                 "Invalid value: 0: must be specified for an update",
                 "metadata.resourceVersion",
@@ -377,13 +383,6 @@ class Writes:
     def _answer(self, call: Call, obj: Object, status: int = 200) -> Response:
         body = reads.represent(call.resource, [obj], call.request, None)
         return Response(status, body, warnings=tuple(call.warnings))
-
-
-@dataclass(frozen=True)
-class _Cause:
-    reason: str
-    message: str
-    field: str
 
 
 def _precondition(

@@ -392,3 +392,55 @@ def test_secrets_are_stored_as_base64(api: Api) -> None:
     made = api("POST", secrets, {"metadata": {"name": "s"}, "stringData": {"k": "v"}}).body
     assert base64.b64decode(made["data"]["k"]) == b"v"
     assert "stringData" not in made
+
+
+class TestOddRequests:
+    def test_fields_that_come_twice(self, api: Api) -> None:
+        body = b'{"metadata": {"name": "twice"}, "data": {"a": "1", "a": "2"}}'
+        made = api("POST", CONFIGMAPS, body)
+        assert made.body["data"] == {"a": "2"}
+        assert made.headers["Warning"] == '299 - "duplicate field \\"data.a\\""'
+        strict = api("POST", f"{CONFIGMAPS}?fieldValidation=Strict", body)
+        assert strict.message.endswith('strict decoding error: duplicate field "data.a"')
+
+    @pytest.mark.parametrize(
+        ("query", "status", "message"),
+        [
+            ("resourceVersionMatch=Exact", 422, "forbidden unless resourceVersion is provided"),
+            ("continue=x&resourceVersion=5", 400, "not allowed when using continue"),
+            ("resourceVersion=abc", 400, 'parsing "abc": invalid syntax'),
+            ("resourceVersion=99999999", 504, "Too large resource version: 99999999"),
+            ("limit=many", 400, 'parsing "many": invalid syntax'),
+        ],
+    )
+    def test_list_options(self, api: Api, query: str, status: int, message: str) -> None:
+        answer = api("GET", f"{CONFIGMAPS}?{query}")
+        assert answer.status == status
+        assert message in answer.message
+
+    def test_unknown_propagation(self, api: Api) -> None:
+        api("POST", CONFIGMAPS, config_map("prop"))
+        answer = api("DELETE", f"{CONFIGMAPS}/prop", {"propagationPolicy": "Sideways"})
+        assert answer.status == 422
+        assert 'Unsupported value: "Sideways"' in answer.message
+
+    def test_deprecated_kinds_warn(self, api: Api) -> None:
+        answer = api("GET", "/api/v1/namespaces/default/endpoints")
+        assert answer.headers["Warning"] == (
+            '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+        )
+
+    def test_bodies_that_are_no_objects(self, api: Api) -> None:
+        for body in (b"[]", b'"text"', b"", b"{", b'{"a" 1}'):
+            assert api("POST", CONFIGMAPS, body).status == 400, body
+
+    def test_a_protobuf_deletion(self, api: Api) -> None:
+        api("POST", PODS, pod("proto", nodeName="node1"))
+        # k8s magic, then TypeMeta(v1, DeleteOptions) and gracePeriodSeconds=0
+        meta = b"\x0a\x02v1\x12\x0dDeleteOptions"
+        body = b"k8s\x00\x0a" + bytes([len(meta)]) + meta + b"\x12\x02\x08\x00"
+        assert (
+            api("DELETE", f"{PODS}/proto", body, "application/vnd.kubernetes.protobuf").status
+            == 200
+        )
+        assert api("GET", f"{PODS}/proto").status == 404
