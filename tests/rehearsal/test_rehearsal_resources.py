@@ -96,7 +96,16 @@ def test_aggregated_discovery_of_a_custom_resource() -> None:
             "responseKind": {"group": "example.com", "version": "v1", "kind": "Widget"},
             "scope": "Cluster",
             "singularResource": "widget",
-            "verbs": ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"],
+            "verbs": [
+                "delete",
+                "deletecollection",
+                "get",
+                "list",
+                "patch",
+                "create",
+                "update",
+                "watch",
+            ],
             "shortNames": ["wd"],
             "subresources": [
                 {
