@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from runbook import rehearsal
+from runbook.cluster import connect
 from runbook.notebooks import NOTEBOOKS
+from runbook.params import Params
 
 ROOT = Path(__file__).parent.parent
 PARAMS = ROOT / "params" / "rehearsal.yaml"
@@ -219,17 +221,22 @@ def test_missing_issuer_is_a_failed_step(fresh: Place) -> None:
     assert "12-identity-issuer" in result["steps"][0]["error"]["fix"]
 
 
-def test_killed_run_is_taken_up_again(fresh: Place) -> None:
+@pytest.mark.parametrize("where", ["between notebooks", "inside helm install"])
+def test_killed_run_is_taken_up_again(fresh: Place, where: str) -> None:
     fresh.start()
+    cluster = connect(Params(kubeconfig=str(fresh.rehearsal / "kubeconfig")))
     with subprocess.Popen(
         fresh.command(), env=fresh.environment, stdout=subprocess.PIPE, text=True
     ) as process:
         for line in process.stdout:
             if line.startswith("  14-"):  # printed when 14 has ended: 15 is about to begin
                 break
+        while where == "inside helm install" and process.poll() is None:
+            if any(cluster.list("v1", "Secret", "linkerd", selector="name=linkerd-control-plane")):
+                break
         process.kill()
-    (interrupted,) = fresh.output.iterdir()
-    assert json.loads((interrupted / "result.json").read_text())["status"] == "running"
+    (killed,) = fresh.output.iterdir()
+    assert json.loads((killed / "result.json").read_text())["status"] == "running"
     result, _ = fresh.run()
     assert result["status"] == "ok"
     result, _ = fresh.run()
