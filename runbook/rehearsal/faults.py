@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from runbook.errors import RehearsalError
+from runbook.rehearsal.apiserver.requests import Request, Response, target
+from runbook.rehearsal.apiserver.statuses import Refusal
 from runbook.rehearsal.client import Object
-from runbook.rehearsal.requests import Request, Response, target
-from runbook.rehearsal.statuses import Refusal
 
 __all__ = ["Fault", "Faults"]
 

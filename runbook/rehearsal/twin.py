@@ -19,16 +19,16 @@ from tornado.httpserver import HTTPServer
 
 from runbook.errors import RehearsalError
 from runbook.rehearsal import charts, picluster
-from runbook.rehearsal.api import Answer, Api, Settings
-from runbook.rehearsal.backend import Switch
+from runbook.rehearsal.apiserver.api import Answer, Api, Settings
+from runbook.rehearsal.apiserver.backend import Switch
+from runbook.rehearsal.apiserver.requests import Request, Response
+from runbook.rehearsal.apiserver.server import listen
+from runbook.rehearsal.apiserver.state import Saver
+from runbook.rehearsal.apiserver.store import Store
+from runbook.rehearsal.apiserver.tls import Authority, write_private
 from runbook.rehearsal.client import Client
 from runbook.rehearsal.client import Resource as Endpoint
 from runbook.rehearsal.faults import Faults
-from runbook.rehearsal.requests import Request, Response
-from runbook.rehearsal.server import listen
-from runbook.rehearsal.state import Saver
-from runbook.rehearsal.store import Store
-from runbook.rehearsal.tls import Authority, write_private
 
 if TYPE_CHECKING:
     from runbook.rehearsal.controllers import Handle

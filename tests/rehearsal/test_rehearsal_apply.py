@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from runbook.rehearsal import crd, defaults
-from runbook.rehearsal.apply import (
+from runbook.rehearsal.objects import crd, defaults
+from runbook.rehearsal.objects.apply import (
     ApplyConflict,
     ApplyRefused,
     keep_times,
     server_side_apply,
     track,
 )
-from runbook.rehearsal.managers import LAST_APPLIED
-from runbook.rehearsal.schema import Type, builtin
+from runbook.rehearsal.objects.managers import LAST_APPLIED
+from runbook.rehearsal.objects.schema import Type, builtin
 
 NOW = "2026-11-23T05:53:22Z"
 LATER = "2026-11-23T05:54:00Z"

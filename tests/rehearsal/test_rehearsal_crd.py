@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from runbook.rehearsal import crd, defaults
-from runbook.rehearsal.schema import Type, builtin
+from runbook.rehearsal.objects import crd, defaults
+from runbook.rehearsal.objects.schema import Type, builtin
 
 NOW = "2026-11-23T05:53:38Z"
 Object = dict[str, Any]

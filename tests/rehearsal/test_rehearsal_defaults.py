@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runbook.rehearsal.defaults import fill
+from runbook.rehearsal.objects.defaults import fill
 
 Object = dict[str, Any]
 

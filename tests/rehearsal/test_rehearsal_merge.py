@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from runbook.rehearsal.crd import types
-from runbook.rehearsal.merge import PatchFailed, json_merge, json_patch, strategic
-from runbook.rehearsal.schema import builtin
+from runbook.rehearsal.objects.crd import types
+from runbook.rehearsal.objects.merge import PatchFailed, json_merge, json_patch, strategic
+from runbook.rehearsal.objects.schema import builtin
 
 DEPLOYMENT = builtin("1.35").of("apps", "v1", "Deployment")
 POD = builtin("1.35").of("", "v1", "Pod")

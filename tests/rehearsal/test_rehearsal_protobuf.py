@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runbook.rehearsal import protobuf
+from runbook.rehearsal.apiserver import protobuf
 
 # Recorded from kubectl 1.32: `kubectl create namespace t2`, `kubectl auth can-i list pods`.
 NAMESPACE = bytes.fromhex(

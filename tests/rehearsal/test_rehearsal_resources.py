@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from runbook.rehearsal.discovery import Discovery
-from runbook.rehearsal.registry import Registry
-from runbook.rehearsal.requests import Request, Target, target
-from runbook.rehearsal.resources import builtin
+from runbook.rehearsal.apiserver.discovery import Discovery
+from runbook.rehearsal.apiserver.registry import Registry
+from runbook.rehearsal.apiserver.requests import Request, Target, target
+from runbook.rehearsal.apiserver.resources import builtin
 
 V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 V2BETA1 = V2.replace("v2;", "v2beta1;")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from runbook.rehearsal import rules
-from runbook.rehearsal.defaults import fill
-from runbook.rehearsal.validation import Cause
+from runbook.rehearsal.objects import rules
+from runbook.rehearsal.objects.defaults import fill
+from runbook.rehearsal.objects.validation import Cause
 
 Object = dict[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from runbook.errors import RehearsalError
-from runbook.rehearsal.formats import base64_error, matches_format, quantity_value
-from runbook.rehearsal.schema import Cause, Type, builtin
+from runbook.rehearsal.objects.formats import base64_error, matches_format, quantity_value
+from runbook.rehearsal.objects.schema import Cause, Type, builtin
 
 VERSIONS = [f"1.{minor}" for minor in range(25, 38)]
 

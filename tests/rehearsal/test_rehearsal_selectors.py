@@ -2,9 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from runbook.rehearsal.resources import builtin
-from runbook.rehearsal.selectors import Selector, field_selector, label_selector, matches_labels
-from runbook.rehearsal.statuses import Refusal
+from runbook.rehearsal.apiserver.resources import builtin
+from runbook.rehearsal.apiserver.selectors import (
+    Selector,
+    field_selector,
+    label_selector,
+    matches_labels,
+)
+from runbook.rehearsal.apiserver.statuses import Refusal
 
 RESOURCES = {(r.group, r.plural): r for r in builtin("1.35")}
 PODS = RESOURCES["", "pods"]

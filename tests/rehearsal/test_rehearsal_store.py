@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook.rehearsal.store import Change, Store, TooOldError
+from runbook.rehearsal.apiserver.store import Change, Store, TooOldError
 
 TABLE = ("", "configmaps")
 

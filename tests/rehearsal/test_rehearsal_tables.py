@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from runbook.rehearsal import podcells
-from runbook.rehearsal.columns import age, json_path, selector_text, span
-from runbook.rehearsal.requests import stamp
-from runbook.rehearsal.resources import builtin
-from runbook.rehearsal.tables import table
+from runbook.rehearsal.apiserver import podcells
+from runbook.rehearsal.apiserver.columns import age, json_path, selector_text, span
+from runbook.rehearsal.apiserver.requests import stamp
+from runbook.rehearsal.apiserver.resources import builtin
+from runbook.rehearsal.apiserver.tables import table
 
 RESOURCES = {r.kind: r for r in builtin("1.35")}
 NOW = stamp()
