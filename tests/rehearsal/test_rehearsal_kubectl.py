@@ -450,7 +450,9 @@ def test_get_watch_prints_changes_as_they_come(running: Kubectl) -> None:
             decoder, text = json.JSONDecoder(), ""
             running("annotate", "deployment", "web", "seen=yes")
             while True:
-                text += watching.stdout.readline()
+                line = watching.stdout.readline()
+                assert line, f"kubectl ended early, status {watching.wait()}"
+                text += line
                 try:
                     document, _ = decoder.raw_decode(text)
                 except ValueError:
