@@ -255,11 +255,14 @@ _STATE = click.option(
 @rehearsal_.command()
 @_STATE
 @click.option("--kubernetes", default="1.35", show_default=True, help="Version of its API server.")
-def up(state: Path | None, kubernetes: str) -> None:
+@click.option("--bare", is_flag=True, help="API server and controllers alone: no nodes, no pods.")
+def up(state: Path | None, kubernetes: str, bare: bool) -> None:
     """Start a rehearsal cluster, unless it runs; print the path of its kubeconfig."""
     from runbook import rehearsal
 
-    kubeconfig = rehearsal.up(state, persist=state is not None, kubernetes_version=kubernetes)
+    kubeconfig = rehearsal.up(
+        state, persist=state is not None, kubernetes_version=kubernetes, bare=bare
+    )
     click.echo(kubeconfig)
     if state is not None:
         click.echo(f"To use it: export RUNBOOK_REHEARSAL_DIR={state.resolve()}", err=True)

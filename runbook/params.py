@@ -172,8 +172,8 @@ class Params(BaseModel):
     )
     values: dict[str, Any] = _field(
         {},
-        "Extra Helm values of the control plane; text in it may be a reference (env:NAME, "
-        "file:PATH, secret:NAMESPACE/NAME/KEY)",
+        "Extra Helm values of the control plane; its texts may be references: env:NAME, "
+        "file:PATH, secret:NAMESPACE/NAME/KEY",
     )
 
     @_model_validator(mode="after")

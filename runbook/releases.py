@@ -175,7 +175,8 @@ class Line:
         if self.kube_stop is None:
             return f"{_dotted(self.kube_min)} or newer (documented to {_dotted(self.kube_max)})"
         last = (self.kube_stop[0], self.kube_stop[1] - 1)
-        return f"{_dotted(self.kube_min)} to {_dotted(last)}"
+        documented = f" (documented to {_dotted(self.kube_max)})" if self.kube_max < last else ""
+        return f"{_dotted(self.kube_min)} to {_dotted(last)}{documented}"
 
     def runs_on(self, version: Version) -> bool:
         """Tell whether the line can run on a Kubernetes version at all."""

@@ -103,7 +103,7 @@ class Result:
 
     def table(self) -> show.Table:
         """Give the summary as a table."""
-        seconds = (self.finished - self.started).total_seconds()
+        seconds = sum(t.seconds for t in self.timings)  # of work, without a reader's pauses
         parts = ", ".join(f"{t.name} {show.duration(t.seconds)}" for t in self.timings)
         rows: list[tuple[show.Cell | str, ...]] = [
             ("status", show.Cell(self.status, tone="pass" if self.status == "ok" else "fail")),

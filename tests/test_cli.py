@@ -203,8 +203,14 @@ def test_rehearsal_up_prints_only_the_kubeconfig(
     monkeypatch.setattr(rehearsal, "up", up)
     assert _status(["rehearsal", "up"]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'kubeconfig'}\n"
-    assert asked == {"directory": None, "persist": False, "kubernetes_version": "1.35"}
-    assert _status(["rehearsal", "up", "--state", str(tmp_path)]) == 0
+    assert asked == {
+        "directory": None,
+        "persist": False,
+        "kubernetes_version": "1.35",
+        "bare": False,
+    }
+    assert _status(["rehearsal", "up", "--bare", "--state", str(tmp_path)]) == 0
+    assert asked["bare"] is True
     assert asked["directory"] == tmp_path
     assert asked["persist"] is True
     assert capsys.readouterr().out == f"{tmp_path / 'kubeconfig'}\n"

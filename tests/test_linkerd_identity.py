@@ -83,9 +83,15 @@ def test_deployments_that_are_missing_or_down():
 def test_the_cluster_issuer():
     assert bad(linkerd.cluster_issuer, issued()) == {}
     assert bad(linkerd.cluster_issuer, context()) == {"cluster-issuer": "fail"}
-    [pending] = linkerd.cluster_issuer(context(**PLAN))
+    [pending] = linkerd.cluster_issuer(context(**PLAN, create_ca=True))
     assert pending.verdict == "skip"
-    assert "10-cert-manager-ca with create_ca: true creates ClusterIssuer" in pending.seen
+    assert "10-cert-manager-ca creates ClusterIssuer" in pending.seen
+
+
+def test_a_plan_does_not_count_on_a_ca_that_nothing_will_create():
+    [missing] = linkerd.cluster_issuer(context(**PLAN, create_ca=False))
+    assert missing.verdict == "fail"
+    assert "10-cert-manager-ca with create_ca: true" in missing.fix
 
 
 def test_a_cluster_issuer_that_is_not_ready_tells_its_reason_and_the_namespace():

@@ -116,7 +116,7 @@ def cluster_issuer(context: Context) -> Iterator[Outcome]:
     title = f"ClusterIssuer {name} is Ready"
     issuer = context.cluster.find(API, "ClusterIssuer", name)
     if issuer is None:
-        yield absent(context, "cluster-issuer", title, f"ClusterIssuer {name}", _creator(context))
+        yield _no_ca(context, "cluster-issuer", title, f"ClusterIssuer {name}")
         return
     ready = condition(issuer, "Ready")
     good = ready.get("status") == "True"
@@ -154,7 +154,7 @@ def root_certificate(context: Context) -> Iterator[Outcome]:
     title = "the root CA's Secret exists where a ClusterIssuer reads it"
     material = read_secret(context, name, namespace)
     if material is None:
-        yield absent(context, "root-secret", title, f"Secret {namespace}/{name}", _creator(context))
+        yield _no_ca(context, "root-secret", title, f"Secret {namespace}/{name}")
         return
     yield judge("root-secret", title, True, seen=f"{namespace}/{name}")
     try:
@@ -176,9 +176,11 @@ def root_certificate(context: Context) -> Iterator[Outcome]:
     yield _rotation(context, name)
 
 
-def _creator(context: Context) -> str:
-    """Name the notebook that creates the CA, and what it must be told to do so."""
-    return NOTEBOOK if context.params.create_ca else f"{NOTEBOOK} with create_ca: true"
+def _no_ca(context: Context, id_: str, title: str, what: str) -> Outcome:
+    """Say that a part of the CA is missing: a plan may count on it only if it will be created."""
+    create = context.params.create_ca
+    notebook = NOTEBOOK if create else f"{NOTEBOOK} with create_ca: true"
+    return absent(context, id_, title, what, notebook, comes=create)
 
 
 def _rotation(context: Context, secret: str) -> Outcome:

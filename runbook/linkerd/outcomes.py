@@ -68,7 +68,14 @@ def planning(context: Context) -> bool:
 
 
 def absent(
-    context: Context, id_: str, title: str, what: str, notebook: str, *, linkerd: str = ""
+    context: Context,
+    id_: str,
+    title: str,
+    what: str,
+    notebook: str,
+    *,
+    comes: bool = True,
+    linkerd: str = "",
 ) -> Outcome:
     """Say that something does not exist: a failure, except in plan mode, where it is to come.
 
@@ -78,9 +85,10 @@ def absent(
         title: Title of the outcome.
         what: What does not exist, such as ``Secret linkerd/linkerd-identity-issuer``.
         notebook: The notebook that creates it.
+        comes: Whether that notebook, run with these parameters, does create it.
         linkerd: The corresponding line of ``linkerd check``.
     """
-    if planning(context):
+    if planning(context) and comes:
         seen = f"not there yet: {notebook} creates {what}"
         return judge(id_, title, "skip", seen=seen, linkerd=linkerd)
     return judge(
