@@ -86,7 +86,7 @@ def _line(value: str) -> str:
     try:
         return releases.find(value).name
     except LineError as error:
-        raise ValueError(f"is no release line: {error.why}; {error.fix}") from None
+        raise ValueError(f"must be a release line ({error.why}; {error.fix})") from None
 
 
 Text = Annotated[str, AfterValidator(_literal)]

@@ -71,7 +71,7 @@ def test_show_suggests_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> N
         (["run", "-p", "tiemout=5"], "did you mean timeout?"),
         (["run", "-p", "timeout=soon"], "must be a whole number"),
         (["run", "--mode", "aply"], "did you mean apply?"),
-        (["run", "-p", "line=edge-2.2"], "no release line"),
+        (["run", "-p", "line=edge-2.2"], "must be a release line"),
         (["run", "-f", "absent.yaml"], "absent.yaml"),
         (["run", "--from", "99"], "there is no notebook '99'"),
         (["run", "--from", "16", "--until", "12"], "no notebook is left to run"),

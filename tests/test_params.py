@@ -74,7 +74,7 @@ def test_a_number_from_a_notebook_cell_is_refused_too():
         ("create_ca: 'true'", "must be true or false"),
         ("values: [a]", "must be a mapping, but it is a list"),
         ("mode: aply", "must be 'plan', 'apply' or 'verify'"),
-        ("line: edge-2.21", "is no release line"),
+        ("line: edge-2.21", "must be a release line"),
         ("linkerd_namespace: Linkerd_X", "DNS-1123"),
         ("trust_domain: cluster..local", "DNS-1123"),
         ("issuer_duration: 2 days", "must be a duration"),
