@@ -1,8 +1,9 @@
-"""Helm as a library, on the rehearsal cluster."""
+"""Helm on the rehearsal cluster: as a library, and as the real program where there is one."""
 
 from __future__ import annotations
 
 import _thread
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,15 +35,18 @@ def cluster(twin: Twin) -> Iterator[Cluster]:
     opened.close()
 
 
-@pytest.fixture
-def helm(cluster: Cluster) -> Helm:
-    return open_helm(cluster)
+@pytest.fixture(params=["sdk", "cli"])
+def helm(cluster: Cluster, request: pytest.FixtureRequest) -> Helm:
+    if request.param == "cli" and shutil.which("helm") is None:
+        pytest.skip("no helm on the PATH")
+    return open_helm(cluster, request.param)
 
 
 @pytest.fixture
 def home(cluster: Cluster, request: pytest.FixtureRequest) -> str:
     """Give a namespace of the test's own."""
-    name = request.node.name.replace("_", "-").partition("[")[0][:60].strip("-")
+    test, _, variant = request.node.name.replace("_", "-").partition("[")
+    name = f"{test[:50]}-{variant[:3]}".strip("-")
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     return name
 

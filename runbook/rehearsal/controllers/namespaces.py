@@ -90,6 +90,8 @@ class Namespaces:
         """Delete what a namespace contains; when nothing is left, let it go."""
         name = namespace["metadata"]["name"]
         cache = self._cluster.cache
+        if self._live(namespace) is None:
+            return None  # the cache lags behind: it is gone, and a successor is not ours to empty
         known = [resource for resource in cache.resources() if resource.namespaced]
         left = {resource: found for resource in known if (found := cache.all(resource, name))}
         for resource in kinds.UNFOLLOWED:
@@ -103,12 +105,18 @@ class Namespaces:
             return 5.0
         if self._occupied(name):  # the watches have not told yet
             return 0.1
-        live = self._cluster.client.find(kinds.NAMESPACES, name)
+        live = self._live(namespace)
         finalizers = ((live or {}).get("spec") or {}).get("finalizers") or []
         if live is not None and "kubernetes" in finalizers:
             live["spec"]["finalizers"] = [entry for entry in finalizers if entry != "kubernetes"]
             self._cluster.client.update(kinds.NAMESPACES, live, "finalize")
         return None
+
+    def _live(self, namespace: Object) -> Object | None:
+        """Give this very namespace as it is now, not another that has taken its name since."""
+        meta = namespace["metadata"]
+        live = self._cluster.client.find(kinds.NAMESPACES, meta["name"])
+        return live if live is not None and live["metadata"]["uid"] == meta["uid"] else None
 
     def _occupied(self, name: str) -> bool:
         """Ask the API server itself whether anything is left in a namespace."""
