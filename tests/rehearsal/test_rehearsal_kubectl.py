@@ -443,7 +443,9 @@ def test_custom_resources(kubectl: Kubectl) -> None:
 
 
 def test_get_watch_prints_changes_as_they_come(running: Kubectl) -> None:
-    command = ["kubectl", "-n", running.namespace, "get", "deployment", "web", "-w", "-o", "json"]
+    # All deployments, not one by name: of one, kubectl leaves out the first event of its watch,
+    # and with it a change made between its GET and its watch.
+    command = ["kubectl", "-n", running.namespace, "get", "deployments", "-w", "-o", "json"]
     with subprocess.Popen(command, env=running.env, stdout=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None
         try:
