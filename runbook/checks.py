@@ -99,11 +99,6 @@ class Verdicts:
         """The outcomes that failed."""
         return [o for o in self.outcomes if o.verdict == "fail"]
 
-    @property
-    def warned(self) -> list[Outcome]:
-        """The outcomes that passed with a warning."""
-        return [o for o in self.outcomes if o.verdict == "warn"]
-
     def require(self) -> None:
         """Raise when something failed.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -303,11 +303,8 @@ class _Lines:
         if step.status == "not-run":
             click.secho(f"  {step.notebook:24} not run", dim=True)
             return
-        words = {"pass": "passed", "warn": "warned", "fail": "failed", "skip": "skipped"}
-        counts = [f"{step.count(kind)} {word}" for kind, word in words.items() if step.count(kind)]
         result = "" if step.status == "ok" else f"  {step.status.upper().replace('-', ' ')}"
-        summary = ", ".join(counts) or "no checks"
-        click.echo(f"{summary:31} {self._done(step):14} {step.seconds:6.1f} s{result}")
+        click.echo(f"{_counted(step.count):31} {self._done(step):14} {step.seconds:6.1f} s{result}")
         if step.error:
             _show_error(RecordedError(step.error))
 
@@ -334,9 +331,7 @@ def _show_end(record: Record, params: Params) -> None:
     if params.mode != "apply":
         planned = sum(step.planned for step in record.steps)
         done = f"{planned} planned, nothing applied" if params.mode == "plan" else "read only"
-    words = {"pass": "passed", "warn": "warned", "fail": "failed", "skip": "skipped"}
-    counts = [f"{result['checks'][kind]} {word}" for kind, word in words.items()]
-    shown = ", ".join(c for c in counts if not c.startswith("0 ")) or "no checks"
+    shown = _counted(result["checks"].__getitem__)
     click.echo(f"{shown}; {done}; {result['seconds']:.0f} s")
     if not params.cluster_uid and not record.target["rehearsal"]:
         click.echo(
@@ -344,6 +339,13 @@ def _show_end(record: Record, params: Params) -> None:
             f"  cluster_uid: {record.target['uid']}"
         )
     click.echo(_near(record.directory / "index.html"))
+
+
+def _counted(count: Callable[[str], int]) -> str:
+    """Say how many checks came to which verdict, leaving out the verdicts of none."""
+    words = {"pass": "passed", "warn": "warned", "fail": "failed", "skip": "skipped"}
+    counts = {word: count(verdict) for verdict, word in words.items()}
+    return ", ".join(f"{n} {word}" for word, n in counts.items() if n) or "no checks"
 
 
 def _show_error(error: RunbookError) -> None:

@@ -7,7 +7,6 @@ given parameters injected, and what came of it is kept by :mod:`runbook.record`.
 # ruff: noqa: PLC0415 - `runbook list` must not load the notebook machinery
 from __future__ import annotations
 
-import base64
 import difflib
 import logging
 import time
@@ -152,13 +151,10 @@ class Runner:
         return record
 
     def _open(self, cluster: Cluster) -> Record:
+        from runbook.linkerd.material import secret_reader
         from runbook.secrets import Redactor, resolve_all
 
-        def read_secret(namespace: str, name: str, key: str) -> str:
-            data = cluster.get("v1", "Secret", name, namespace).get("data", {})
-            return base64.b64decode(data.get(key, "")).decode()
-
-        _, known = resolve_all(self.params.values, read_secret=read_secret)
+        _, known = resolve_all(self.params.values, read_secret=secret_reader(cluster))
         redactor = Redactor(known)
         target = {name: getattr(cluster, name) for name in ("name", "uid", "version", "rehearsal")}
         record = Record(

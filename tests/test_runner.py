@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from runbook import runner
-from runbook.errors import GuardError, LineError, UsageError
+from runbook.errors import GuardError, LineError, ParameterError, UsageError
 from runbook.notebooks import NOTEBOOKS
 from runbook.params import Params
 from runbook.record import Record, StepRecord
@@ -28,6 +29,14 @@ class FakeCluster:
     """As much of a cluster as the runner itself looks at."""
 
     name, uid, version, rehearsal = "fake", UID, "1.35.0+k3s1", True
+
+    def find(self, api_version: str, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
+        token = base64.b64encode(b"hunter-of-snarks\n").decode()
+        held = {"metadata": {"name": "extra", "namespace": "linkerd"}, "data": {"token": token}}
+        return held if (kind, namespace, name) == ("Secret", "linkerd", "extra") else None
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str) -> dict[str, Any]:
+        return self.find(api_version, kind, name, namespace) or {}
 
 
 class Told:
@@ -300,3 +309,21 @@ def test_find_suggests() -> None:
     with pytest.raises(UsageError) as caught:
         find("control-plain")
     assert "did you mean 15-control-plane?" in caught.value.fix
+
+
+def test_a_secret_kept_with_a_final_newline_is_found_in_what_a_notebook_prints(run: Any) -> None:
+    record = run(
+        "print('token', 'hunter-of-' + 'snarks')", values={"a": "secret:linkerd/extra/token"}
+    )
+    written = b"".join(path.read_bytes() for path in record.directory.iterdir())
+    assert b"token" in written
+    assert b"hunter-of-snarks" not in written
+
+
+@pytest.mark.parametrize("reference", ["secret:linkerd/extra/none", "secret:linkerd/none/token"])
+def test_a_reference_that_leads_nowhere_ends_the_run_before_it_starts(
+    run: Any, told: Told, reference: str
+) -> None:
+    with pytest.raises(ParameterError, match="leads nowhere"):
+        run("print(1)", values={"a": reference})
+    assert told.lines == []

@@ -8,13 +8,12 @@ from typing import Protocol
 
 from runbook import manifests, releases
 from runbook.checks import Context, Outcome
-from runbook.errors import ParameterError
 from runbook.helm import Release
 from runbook.linkerd.gateway import wants_gateway_api
 from runbook.linkerd.identity import TrustAnchor, read_trust_anchor
-from runbook.linkerd.material import read_secret
+from runbook.linkerd.material import secret_reader
 from runbook.linkerd.outcomes import Object, judge
-from runbook.secrets import ReadSecret, Redactor, resolve_all
+from runbook.secrets import Redactor, resolve_all
 
 __all__ = ["Planner", "chart_source", "charts", "control_plane_release", "crds_release", "root_ca"]
 
@@ -96,7 +95,7 @@ def control_plane_release(context: Planner, anchor: TrustAnchor | None = None) -
     """
     anchor = anchor or read_trust_anchor(context)
     chart = releases.charts(context.line, context.params.chart_version)[-1]
-    extra, secrets = resolve_all(context.params.values, read_secret=_reader(context))
+    extra, secrets = resolve_all(context.params.values, read_secret=secret_reader(context.cluster))
     context.redactor.add(*secrets)
     return Release(
         name=chart.release,
@@ -108,18 +107,3 @@ def control_plane_release(context: Planner, anchor: TrustAnchor | None = None) -
             context.line, context.params, anchor.pem or PENDING, extra
         ),
     )
-
-
-def _reader(context: Context) -> ReadSecret:
-    """Give the function that reads a ``secret:`` reference from the cluster."""
-
-    def read(namespace: str, name: str, key: str) -> str:
-        material = read_secret(context, name, namespace)
-        if material is None or not material.has(key):
-            raise ParameterError(
-                f"secret:{namespace}/{name}/{key} leads nowhere",
-                why="there is no such Secret" if material is None else "the Secret has no such key",
-            )
-        return material.texts[key].rstrip("\n")
-
-    return read

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 
 from runbook.certs import Certificate, key_matches, parse_bundle
 from runbook.checks import Context
-from runbook.errors import CertificateError
+from runbook.cluster import Cluster
+from runbook.errors import CertificateError, ParameterError
 from runbook.linkerd.outcomes import Object
+from runbook.secrets import ReadSecret
 
-__all__ = ["Material", "from_config_map", "from_secret", "read_secret"]
+__all__ = ["Material", "from_config_map", "from_secret", "read_secret", "secret_reader"]
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,22 @@ def read_secret(context: Context, name: str, namespace: str) -> Material | None:
     """Read a Secret, ``None`` if it does not exist."""
     found = context.cluster.find("v1", "Secret", name, namespace)
     return from_secret(found) if found else None
+
+
+def secret_reader(cluster: Cluster) -> ReadSecret:
+    """Give the function that reads a ``secret:`` reference from a cluster.
+
+    It raises ParameterError, naming the reference, if the Secret or its key does not exist.
+    """
+
+    def read(namespace: str, name: str, key: str) -> str:
+        found = cluster.find("v1", "Secret", name, namespace)
+        material = from_secret(found) if found else None
+        if material is None or not material.has(key):
+            raise ParameterError(
+                f"secret:{namespace}/{name}/{key} leads nowhere",
+                why="there is no such Secret" if material is None else "the Secret has no such key",
+            )
+        return material.texts[key].rstrip("\n")
+
+    return read

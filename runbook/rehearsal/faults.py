@@ -95,12 +95,7 @@ class Faults:
         self._faults: dict[int, Fault] = {}
         self._left: dict[int, int] = {}
         self._next = 1
-        self._changed: list[Callable[[], None]] = []
         self._lock = threading.Lock()
-
-    def on_change(self, callback: Callable[[], None]) -> None:
-        """Call back whenever a fault is set or cleared."""
-        self._changed.append(callback)
 
     def set(self, fault: Fault) -> int:
         """Set a fault.
@@ -116,7 +111,6 @@ class Faults:
             number, self._next = self._next, self._next + 1
             self._faults[number] = fault
             self._left[number] = fault.times or -1
-        self._tell()
         return number
 
     def clear(self, number: int | None = None) -> None:
@@ -125,7 +119,6 @@ class Faults:
             for key in list(self._faults) if number is None else [number]:
                 self._faults.pop(key, None)
                 self._left.pop(key, None)
-        self._tell()
 
     def active(self) -> dict[int, Fault]:
         """Give the faults that are set, by number."""
@@ -230,10 +223,6 @@ class Faults:
             asked = request.query.get("number", "")
             self.clear(int(asked) if asked.isdigit() else None)
         return Response(200, {str(n): asdict(fault) for n, fault in self.active().items()})
-
-    def _tell(self) -> None:
-        for callback in self._changed:
-            callback()
 
 
 def _parse(body: bytes) -> Fault:

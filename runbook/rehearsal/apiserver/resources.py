@@ -81,11 +81,6 @@ class Resource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
-    def qualified_kind(self) -> str:
-        """Give the kind as messages name it: ``Deployment.apps``, ``Pod``."""
-        return f"{self.kind}.{self.group}" if self.group else self.kind
-
-    @property
     def storage_hash(self) -> str:
         """Give the storageVersionHash of discovery: eight bytes of SHA-256, base64."""
         digest = hashlib.sha256(f"{self.group}/{self.version}/{self.kind}".encode()).digest()
