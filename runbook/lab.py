@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from runbook.notebooks import NOTEBOOKS
-from runbook.runner import home, source
+from runbook.notebooks import NOTEBOOKS, home, source
 
 __all__ = ["command", "copy"]
 

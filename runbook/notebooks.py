@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["NOTEBOOKS", "Notebook"]
+from runbook.errors import InfrastructureError, UsageError
+
+__all__ = ["NOTEBOOKS", "Notebook", "find", "home", "select", "source"]
 
 _TARGET = ("cluster", "kubeconfig", "cluster_uid", "mode")
 
@@ -140,3 +145,68 @@ NOTEBOOKS: tuple[Notebook, ...] = (
     ),
 )
 """Every notebook, in the order they run."""
+
+
+def home() -> Path:
+    """Give the clone this package runs from: it holds ``notebooks/`` and ``outputs/``.
+
+    Raises:
+        InfrastructureError: The package was installed without its notebooks.
+    """
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "notebooks").is_dir():
+        raise InfrastructureError(
+            "there are no notebooks beside the package",
+            why=f"{root} is not a clone of linkerd-runbook",
+            fix="clone the repository and run `make rehearse` or `pip install -e .` in it.",
+        )
+    return root
+
+
+def source(notebook: Notebook) -> Path:
+    """Give the file of a notebook."""
+    return home() / "notebooks" / f"{notebook.name}.ipynb"
+
+
+def select(first: str = "", last: str = "", only: Sequence[str] = ()) -> tuple[Notebook, ...]:
+    """Choose the notebooks of a run, in their order.
+
+    Args:
+        first: Number or name of the first to run; empty for the first there is.
+        last: Number or name of the last to run; empty for the last there is.
+        only: Numbers or names to run, and no others.
+
+    Raises:
+        UsageError: There is no such notebook, or none is left to run.
+
+    >>> [book.name[:2] for book in select(first="12", last="13-trust-anchor")]
+    ['12', '13']
+    """
+    begin = NOTEBOOKS.index(find(first)) if first else 0
+    end = NOTEBOOKS.index(find(last)) if last else len(NOTEBOOKS) - 1
+    wanted = [find(name) for name in only] or list(NOTEBOOKS)
+    chosen = tuple(book for book in NOTEBOOKS[begin : end + 1] if book in wanted)
+    if not chosen:
+        raise UsageError(
+            "no notebook is left to run",
+            why=f"--from {first or '(first)'}, --until {last or '(last)'} and --only exclude all",
+            fix="`runbook list` shows them in order.",
+        )
+    return chosen
+
+
+def find(name: str) -> Notebook:
+    """Find a notebook by its number, name or file name.
+
+    Raises:
+        UsageError: There is no such notebook; the nearest name is suggested.
+    """
+    stem = Path(name).name.removesuffix(".ipynb")
+    for book in NOTEBOOKS:
+        if stem in (book.name, book.name.partition("-")[0]):
+            return book
+    near = difflib.get_close_matches(stem, [book.name for book in NOTEBOOKS], n=1, cutoff=0.4)
+    raise UsageError(
+        f"there is no notebook {name!r}",
+        fix="".join(f"did you mean {name}? " for name in near) + "`runbook list` shows all.",
+    )

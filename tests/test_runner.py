@@ -17,10 +17,10 @@ import pytest
 
 from runbook import runner
 from runbook.errors import GuardError, LineError, ParameterError, UsageError
-from runbook.notebooks import NOTEBOOKS
+from runbook.notebooks import NOTEBOOKS, find, select
 from runbook.params import Params
 from runbook.record import Record, StepRecord
-from runbook.runner import Runner, find, select
+from runbook.runner import Runner
 
 UID = "0b4b7e5c-1111-2222-3333-444455556666"
 

@@ -1,0 +1,43 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["FILES", "PAIRS", "pairs_of"]
+
+FILES = click.option(
+    "-f",
+    "--file",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Read parameters from a YAML file; may be repeated, later ones win.",
+)
+PAIRS = click.option(
+    "-p",
+    "--parameter",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set one parameter; wins over files.",
+)
+
+
+def pairs_of(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Give the values of NAME=VALUE options.
+
+    Raises:
+        click.UsageError: One of them is no such pair.
+    """
+    values = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"-p takes NAME=VALUE, not {pair!r}")
+        values[name] = value
+    return values
