@@ -17,7 +17,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     | frozenset({"helm", "helm_cli", "helm_sdk", "helm_errors", "chart_store", "holder"}),
     frozenset({"linkerd"}),
     frozenset({"step", "cells", "applied", "result"}),
-    frozenset({"runner", "record", "page", "kernel", "lab", "doctor", "temporary"}),
+    frozenset({"runner", "record", "page", "kernel", "lab", "doctor", "temporary"})
+    | frozenset({"archive"}),
     frozenset({"cli"}),
 )
 """From the lowest to the highest; a new module must be given its place here."""
