@@ -1,28 +1,42 @@
-"""The HTML of a run: one page per executed notebook and an index. Self-contained, works offline."""
+"""The pages of the archive: an executed notebook, a run, all runs. They work offline.
 
-# ruff: noqa: PLC0415 - nbformat alone takes a second to import
+Whatever came from a cluster is escaped. A page loads nothing from elsewhere and runs no script but
+the archive's own, and its Content-Security-Policy holds the browser to that, should an output hold
+HTML of another making.
+"""
+
+# ruff: noqa: PLC0415 - the record is imported by commands that render nothing
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import base64
+import hashlib
+import json
+import posixpath
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from string import Template
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["index", "notebook"]
+from runbook.show import duration
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["archive", "index", "notebook"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_LINK = re.compile(r'<a href="(?P<name>\d\d-[a-z0-9-]+)\.ipynb"')
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+_IN_SCRIPT = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
+"""What would end a script element or a line of it, as JSON escapes."""
 
 
 def index(result: Mapping[str, Any]) -> str:
-    """Render the index page of a run from its ``result.json``."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    loader = FileSystemLoader(_TEMPLATES)
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    return environment.get_template("index.html.j2").render(run=result, style=_style())
+    """Render the page of a run from its ``result.json``."""
+    return _encodable(_environment().get_template("index.html.j2").render(run=result))
 
 
 def notebook(executed: Mapping[str, Any], *, run: Mapping[str, Any], name: str) -> str:
@@ -30,35 +44,110 @@ def notebook(executed: Mapping[str, Any], *, run: Mapping[str, Any], name: str) 
 
     Args:
         executed: The notebook, already without secrets.
-        run: The ``result.json`` of its run, for title, badge and links.
+        run: The ``result.json`` of its run, for title, badge and links. The page is meant for
+            the place that ``files`` of its step names; links are relative to it.
         name: The notebook's name, such as ``12-identity-issuer``.
     """
-    import nbformat
-    from nbconvert import HTMLExporter
+    from runbook.rendering import Rendering
 
-    names = [step["notebook"] for step in run["steps"] if step["files"] or step["notebook"] == name]
-    at = names.index(name)
-    step = next(step for step in run["steps"] if step["notebook"] == name)
-    resources = {
-        "runbook": {
-            "run": run,
-            "step": step,
-            "style": _style(),
-            "previous": names[at - 1] if at else "",
-        }
+    steps = run["steps"]
+    step = next(step for step in steps if step["notebook"] == name)
+    here = posixpath.dirname(step["files"].get("html", "")) or "."
+    pages = {
+        other["notebook"]: posixpath.relpath(other["files"]["html"], here)
+        if other["files"]
+        else f"{other['notebook']}.html"
+        for other in steps
     }
-    make: Any = HTMLExporter  # nbconvert and nbformat carry no types
-    exporter = make(template_name="notebook", extra_template_basedirs=[str(_TEMPLATES)])
-    read: Any = nbformat.from_dict
-    body, _ = exporter.from_notebook_node(read(executed), resources=resources)
-    return _LINK.sub(lambda found: _linked(found, run), str(body))
+    before = steps[: steps.index(step)]
+    rendering = Rendering(links=pages)
+    cells = [rendering.cell(cell) for cell in executed["cells"]]
+    html = (
+        _environment()
+        .get_template("notebook.html.j2")
+        .render(
+            run=run,
+            step=step,
+            cells=[cell for cell in cells if cell is not None],
+            styles=rendering.styles,
+            top=posixpath.relpath(".", here),
+            previous=next((s["notebook"] for s in reversed(before) if s["files"]), ""),
+            pages=pages,
+            earlier=[
+                (e, posixpath.relpath(e["files"]["html"], here) if e["files"] else "")
+                for e in step.get("earlier", ())
+            ],
+        )
+    )
+    return _encodable(html)
 
 
-def _linked(found: re.Match[str], run: Mapping[str, Any]) -> str:
-    """Lead a link between notebooks to the page of this run, or nowhere if there is none."""
-    there = any(step["notebook"] == found["name"] for step in run["steps"])
-    return f'<a href="{found["name"]}.html"' if there else "<a"
+def archive(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """Render the page of all runs: newest first, with search and filters.
+
+    Needs no template engine, so that commands that only look into the archive stay quick.
+
+    Args:
+        summaries: One a run: ``run`` (its directory), ``status``, ``mode``, ``line``,
+            ``cluster``, ``rehearsal``, ``started``, ``seconds``, ``changed``, ``checks`` (a count
+            for each verdict), ``steps`` (``notebook`` and ``status``), ``text`` (what a search
+            looks through, in lower case) and ``readable``. All but ``run`` may be missing.
+    """
+    newest_first = sorted(summaries, key=lambda summary: str(summary["run"]), reverse=True)
+    rows = json.dumps([_row(summary) for summary in newest_first], separators=(",", ":"))
+    script = _text("archive.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return Template(_text("archive.html")).substitute(
+        policy=f"{_POLICY}; script-src 'sha256-{digest}'",
+        style=_text("style.css"),
+        runs=rows.translate(_IN_SCRIPT),
+        script=script,
+    )
 
 
-def _style() -> str:
-    return (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+def _row(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what the archive's script shows and searches of a run."""
+    words = ("run", "status", "mode", "line", "cluster")
+    row = {name: str(summary.get(name) or "") for name in words}
+    if not summary.get("readable", True):
+        row["status"] = "unreadable"
+    ended = (s for s in summary.get("steps") or () if s["status"] not in ("ok", "not-run"))
+    return row | {
+        "at": next((str(step["notebook"]) for step in ended), ""),
+        "rehearsal": bool(summary.get("rehearsal")),
+        "started": str(summary.get("started") or "")[:16].replace("T", " "),
+        "took": duration(summary["seconds"]) if summary.get("seconds") else "",
+        "changed": summary.get("changed") or 0,
+        "checks": summary.get("checks") or {},
+        "text": " ".join([*(row[name].lower() for name in words), summary.get("text") or ""]),
+    }
+
+
+@cache
+def _environment() -> Environment:
+    """Make the template engine; templates are compiled once."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals["policy"] = _POLICY
+    environment.globals["style"] = Markup(_text("style.css"))  # noqa: S704 - a file of ours
+    environment.filters["duration"] = duration
+    return environment
+
+
+@cache
+def _text(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _encodable(html: str) -> str:
+    """Replace what no file can hold: halves of surrogate pairs, as broken JSON may carry them."""
+    return html.encode("utf-8", "replace").decode("utf-8")

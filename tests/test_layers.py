@@ -11,13 +11,13 @@ PACKAGE = Path(__file__).parent.parent / "runbook"
 
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "yaml12", "notebooks", "imports"}),
-    frozenset({"params", "releases", "secrets", "show"}),
+    frozenset({"params", "releases", "secrets", "show", "progress"}),
     frozenset({"cluster", "kinds", "kubeconfig", "transport", "readiness", "symptoms", "wait"}),
     frozenset({"plan", "changes", "diff", "checks", "manifests", "certs", "proofs"})
     | frozenset({"helm", "helm_cli", "helm_sdk", "helm_errors", "chart_store", "holder"}),
     frozenset({"linkerd"}),
     frozenset({"step", "cells", "applied", "result"}),
-    frozenset({"runner", "record", "page", "kernel", "lab", "doctor", "temporary"})
+    frozenset({"runner", "record", "page", "rendering", "kernel", "lab", "overview", "doctor", "temporary"})
     | frozenset({"archive"}),
     frozenset({"cli"}),
 )
