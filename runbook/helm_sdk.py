@@ -12,6 +12,7 @@ from runbook import helm_errors, holder
 from runbook.chart_store import ChartInfo, ChartStore
 from runbook.errors import HelmError
 from runbook.helm import Installed, Object, Release, Revision, parse_manifest
+from runbook.progress import progress
 
 if TYPE_CHECKING:
     import helm_python
@@ -102,8 +103,10 @@ class SdkHelm:
     def _deploy(self, verb: str, release: Release, timeout: float) -> Installed:
         path = self.pull(release.chart, release.version, release.source)
         values = dict(release.values)
+        doing = f"{verb} release {release.title}"
         with (
-            self._config(release.namespace, f"{verb} release {release.title}") as config,
+            progress(f"Helm: {doing}") as told,
+            self._config(release.namespace, doing) as config,
             _sdk().HelmContext() as cancel,
         ):
             action = config.install if verb == "install" else config.upgrade
@@ -122,6 +125,7 @@ class SdkHelm:
                     **extra,
                 ),
                 cancel.cancel,
+                told.tell,
             )
         return _installed(done, release.namespace, values)
 
@@ -207,7 +211,11 @@ def _installed(summary: dict[str, Any], namespace: str, values: Any) -> Installe
     )
 
 
-def _in_thread(action: Callable[[], T], cancel: Callable[[], Any] | None = None) -> T:
+def _in_thread(
+    action: Callable[[], T],
+    cancel: Callable[[], Any] | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> T:
     """Run a blocking call of the library so that Ctrl-C gets through.
 
     A call into C cannot be interrupted from Python; in a thread of its own it can be waited for
@@ -227,6 +235,7 @@ def _in_thread(action: Callable[[], T], cancel: Callable[[], Any] | None = None)
         thread.start()
         while thread.is_alive():
             thread.join(0.2)
+            meanwhile()
     except KeyboardInterrupt:
         if cancel is not None:
             cancel()

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from runbook import symptoms
 from runbook.errors import ApiError, ForbiddenError, NotFoundError, UnreachableError, WaitError
+from runbook.progress import Progress, progress
 from runbook.readiness import Readiness, describe, readiness
 from runbook.symptoms import Symptom
 
@@ -163,6 +164,14 @@ def wait_until(
 
 
 def _wait(cluster: Reader, targets: list[_Target], timeout: float, clock: Clock) -> list[Waited]:
+    with progress("ready", len(targets), now=clock.now) as told:
+        return _turns(cluster, targets, timeout, clock, told)
+
+
+def _turns(
+    cluster: Reader, targets: list[_Target], timeout: float, clock: Clock, told: Progress
+) -> list[Waited]:
+    """Look again and again, until all are ready or one of them cannot be."""
     started = clock.now()
     deadline = started + timeout
     done: list[Waited] = []
@@ -177,6 +186,7 @@ def _wait(cluster: Reader, targets: list[_Target], timeout: float, clock: Clock)
                     done.append(_waited(target, clock.now() - started))
             if not pending:
                 return done
+            told.tell(len(done), f"waiting for {pending[0].title}: {pending[0].seen()}")
             for target in pending:
                 _give_up_on_failure(cluster, target, clock)
             if clock.now() >= deadline:
@@ -188,6 +198,7 @@ def _wait(cluster: Reader, targets: list[_Target], timeout: float, clock: Clock)
             passing = isinstance(error, UnreachableError) or error.code in _PASSING
             if not passing or clock.now() - away_since > _OUTAGE or clock.now() >= deadline:
                 raise
+            told.tell(len(done), f"the API server does not answer: {error.what}")
             clock.sleep(_TURN)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runbook import progress
 from runbook.errors import ApiError, ForbiddenError, NotFoundError, UnreachableError, WaitError
 from runbook.wait import wait_for, wait_until
 
@@ -440,3 +441,17 @@ def test_a_kind_that_is_not_served_yet(cluster: FakeCluster) -> None:
     ready = {"type": "Ready", "status": "True"}
     cluster.put(certificate(ready), issuer("True"))
     assert wait(cluster, certificate())[0].seconds == 2
+
+
+def test_whoever_watches_is_told_what_is_waited_for(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(progress, "_screen", lambda: lines.append)
+    cluster.put(deployment(1, name="a"), deployment(0, name="b"))
+    cluster.then(4, deployment(1, name="b"))
+    wait(cluster, deployment(0, name="a"), deployment(0, name="b"))
+    assert len(lines) == 4, "after 1, 2 and 3 seconds, and the end of it"
+    assert lines[0].startswith("ready: 1 of 2 |")
+    assert lines[-2].endswith("00:03 waiting for Deployment l5d/b: 0 of 1 replicas available")
+    assert lines[-1] == ""
