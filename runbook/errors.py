@@ -15,9 +15,10 @@
     │   ├── CertificateError         3   a certificate is missing or does not prove what it should
     │   └── ApiError                 3   the API server refused a request
     │       ├── NotFoundError, ConflictError, ForbiddenError, InvalidError
-    └── InfrastructureError          4   no kernel, no API server, no rehearsal cluster
-        ├── UnreachableError         4   the API server does not answer
-        └── RehearsalError           4   the rehearsal cluster cannot do this
+    ├── InfrastructureError          4   no kernel, no API server, no rehearsal cluster
+    │   ├── UnreachableError         4   the API server does not answer
+    │   └── RehearsalError           4   the rehearsal cluster cannot do this
+    └── ArchiveError                 5   a record is not what was sealed
 
 The number is the exit status of ``runbook``. Every error carries what happened, why, what to do
 and where to read on; the last three may be empty.
@@ -29,6 +30,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "ApiError",
+    "ArchiveError",
     "CertificateError",
     "CheckError",
     "ConflictError",
@@ -182,6 +184,12 @@ class UnreachableError(InfrastructureError):
 
 class RehearsalError(InfrastructureError):
     """The rehearsal cluster is not running or cannot do this."""
+
+
+class ArchiveError(RunbookError):
+    """A record, or the chain of records, is not what was sealed."""
+
+    status = 5
 
 
 def exit_status(name: str) -> int:
