@@ -11,7 +11,7 @@ import os
 import socket
 from pathlib import Path
 
-__all__ = ["LABEL", "is_gone", "mine"]
+__all__ = ["LABEL", "is_gone", "is_ours", "mine"]
 
 LABEL = "runbook-holder"
 """Label on the Secret in which Helm stores a revision."""
@@ -41,6 +41,11 @@ def is_gone(mark: str) -> bool:
         return False
     # the number was given to another process since, or the dead process has not been collected
     return _started(pid) != parts[2] or _dead(pid)
+
+
+def is_ours(mark: str) -> bool:
+    """Tell whether a mark is of a process on this machine, running or not."""
+    return mark.partition(".")[0] == _machine()
 
 
 def _machine() -> str:

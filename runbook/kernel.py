@@ -1,38 +1,46 @@
 # ruff: noqa: PLC0415 - the notebook machinery takes seconds to import
-"""Kernels to run notebooks in: of this interpreter, warm, one for each notebook.
+"""Kernels to run notebooks in: of this interpreter, ready before they are wanted, one for each.
 
-A kernel is started while the notebook before it still runs, and loads the package meanwhile, so
-that a batch does not wait for imports. No kernel runs two notebooks.
+A kernel gets ready while the notebook before it still runs. No kernel runs two notebooks. They
+are reached through sockets in a directory that only this user can enter, never through an
+unencrypted port where that can be helped, and leave nothing behind in it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import importlib
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from queue import Empty
+from typing import Any, TypeVar
 
 from runbook.errors import InfrastructureError
 from runbook.imports import quick_jsonschema
 
-__all__ = ["Kernel", "load_ipython_extension", "pool"]
+__all__ = ["Kernel", "Kernels", "load_ipython_extension", "warm_up"]
+
+START = 60.0
+"""Seconds a kernel may take to answer for the first time."""
+END = 5.0
+"""Seconds a kernel may take to end after it was asked to."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_WARM = ("runbook.step", "runbook.linkerd", "kubernetes.client", "kubernetes.config")
+_LONGEST_SOCKET = 90  # of the path of a Unix socket; systems allow 103 or 107 bytes
+
+T = TypeVar("T")
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Load what every notebook uses; a kernel is started with this as an extension."""
+    """Load what every notebook uses; a kernel that is not forked is started with this."""
     _end_with_parent()
-    with quick_jsonschema():
-        for name in _WARM:
-            importlib.import_module(name)
+    importlib.import_module("runbook.warm")
 
 
 def _end_with_parent() -> None:
@@ -45,116 +53,227 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def warm_up() -> bool:
+    """Begin to load what kernels need, in a process beside this one; tell whether there is one."""
+    with quick_jsonschema():
+        from runbook import forked
+
+    if forked.AVAILABLE:
+        forked.start_server()
+    return forked.AVAILABLE
+
+
 class Kernel:
-    """A kernel process, started but not waited for.
+    """A kernel process and the connection to it.
 
     Args:
-        directory: Where it may write; see :func:`pool`.
-        name: Name of its log there.
+        directory: A private directory of its own.
+        forked: Whether to fork it instead of starting a program; see :func:`warm_up`.
     """
 
-    def __init__(self, directory: Path, name: str) -> None:
-        from jupyter_client.kernelspec import KernelSpecManager
-        from jupyter_client.manager import AsyncKernelManager
-        from jupyter_core.utils import run_sync
+    def __init__(self, directory: Path, *, forked: bool) -> None:
+        with quick_jsonschema():
+            from jupyter_client.manager import AsyncKernelManager
 
-        # No other directories: a kernel called python3 that the user has installed is not ours.
-        specs = KernelSpecManager(kernel_dirs=[])
-        self._manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
-        self._log = directory / f"{name}.log"
-        with self._log.open("w", encoding="utf-8") as stderr:
-            run_sync(self._manager.start_kernel)(
-                stderr=stderr,
-                extra_arguments=[
-                    "--HistoryManager.hist_file=:memory:",
-                    "--InteractiveShellApp.extra_extensions=runbook.kernel",
-                ],
-            )
+            from runbook.forked import Specs
 
-    def execute(self, notebook: Any) -> None:
-        """Execute a notebook node in place and end the kernel.
+        self.manager = AsyncKernelManager(
+            kernel_name="python3",
+            kernel_spec_manager=Specs(forked=forked),
+            connection_file=str(directory / "connection.json"),
+            **_transport(directory),
+        )
+        self.client: Any = None
+        self._directory = directory
+        self._forked = forked
+        self._log = directory / "log"
 
-        Errors of the notebook are among its outputs afterwards; they are not raised.
+    async def start(self) -> None:
+        """Start the process and wait until it answers.
 
         Raises:
-            InfrastructureError: The kernel did not start, or died.
+            InfrastructureError: It ended, or did not answer in time.
         """
-        with quick_jsonschema():
-            from nbclient.exceptions import DeadKernelError
-            from papermill.clientwrap import PapermillNotebookClient
-            from papermill.engines import NBClientEngine
-
-        manager = self._manager
-
-        class Engine(NBClientEngine):  # type: ignore[misc] # papermill has no types
-            """Papermill's own, on a kernel that runs already."""
-
-            @classmethod
-            def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> Any:
-                client = PapermillNotebookClient(nb_man, km=manager, startup_timeout=60)
-                return client.execute(cleanup_kc=True)
-
+        extension = [] if self._forked else ["runbook.kernel"]
         try:
-            Engine.execute_notebook(notebook, "python3", progress_bar=False, autosave_cell_every=0)
-        except (DeadKernelError, RuntimeError, OSError) as error:
-            raise InfrastructureError(
-                "the kernel ended before the notebook did",
-                why="\n".join([str(error).strip() or type(error).__name__, *self._last_words()]),
-                fix="run it again; `runbook doctor` looks at the kernel",
-            ) from error
+            with self._log.open("w", encoding="utf-8") as stderr:
+                await self.manager.start_kernel(
+                    stderr=stderr,
+                    env=self._environment(),
+                    extra_arguments=[
+                        "--HistoryManager.hist_file=:memory:",
+                        f"--InteractiveShellApp.extra_extensions={extension}",
+                    ],
+                )
+            self.client = self.manager.client()
+            self.client.start_channels()
+            self.client.allow_stdin = False
+            await self._answers()
+        except (RuntimeError, OSError, EOFError) as error:
+            await self.kill()
+            raise self.failure("the kernel did not start", error) from error
 
-    def stop(self) -> None:
-        """End the kernel if it still runs; a second call does nothing."""
-        from jupyter_core.utils import run_sync
+    async def _answers(self) -> None:
+        """Wait until both directions work: a reply has come, and its status on the side channel.
 
-        if self._manager.has_kernel:
-            run_sync(self._manager.shutdown_kernel)(now=True)
+        Jupyter's own wait then listens for another 0.2 s whether more comes.
+        """
+        deadline = time.monotonic() + START
+        asked: list[str] = []
+        while True:
+            asked.append(self.client.kernel_info())
+            try:
+                while True:
+                    message = await self.client.iopub_channel.get_msg(timeout=0.1)
+                    if message["parent_header"].get("msg_id") in asked and _is_idle(message):
+                        await self._drain(asked.index(message["parent_header"]["msg_id"]), asked)
+                        return
+            except Empty:
+                pass
+            if not await self.manager.is_alive():
+                raise RuntimeError("it ended before it answered")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"it did not answer within {START:.0f} s")
 
-    def _last_words(self) -> list[str]:
-        """Give the last lines the process itself wrote to standard error."""
-        text = self._log.read_text(encoding="utf-8", errors="replace")
-        return text.strip().splitlines()[-5:]
+    async def _drain(self, answered: int, asked: list[str]) -> None:
+        """Take in the answers to what was asked more than once, so that none is left over."""
+        for _ in asked:
+            await self.client.shell_channel.get_msg(timeout=START)
+        waiting = set(asked[answered + 1 :])
+        while waiting:
+            message = await self.client.iopub_channel.get_msg(timeout=START)
+            if _is_idle(message):
+                waiting.discard(message["parent_header"].get("msg_id"))
+
+    async def interrupt(self) -> None:
+        """Interrupt what it does, as Ctrl-C."""
+        if self.manager.has_kernel:
+            await self.manager.interrupt_kernel()
+
+    async def kill(self) -> None:
+        """End it at once if it still runs."""
+        if self.client is not None:
+            self.client.stop_channels()
+        if self.manager.has_kernel:
+            await self.manager.shutdown_kernel(now=True)
+
+    async def end(self) -> None:
+        """Ask it to end, wait for that, and end it by force if it does not."""
+        if not self.manager.has_kernel:
+            return
+        try:
+            async with asyncio.timeout(END):
+                await self.manager.request_shutdown()
+                while await self.manager.is_alive():
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            pass
+        await self.kill()
+
+    def log(self) -> str:
+        """Give what the process itself wrote: what no notebook output holds."""
+        try:
+            return self._log.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def failure(self, what: str, error: BaseException) -> InfrastructureError:
+        """Give the error for a kernel that failed, with its last words."""
+        last = self.log().strip().splitlines()[-5:]
+        return InfrastructureError(
+            what,
+            why="\n".join([str(error).strip() or type(error).__name__, *last]),
+            fix="run it again; `runbook doctor` looks at the kernel",
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """Give its variables: nothing of the user's start-up files and history, no shared files."""
+        own = str(self._directory)
+        return {**os.environ, "IPYTHONDIR": own, "TMPDIR": own, "RUNBOOK_BATCH": "1"}
 
 
-@contextmanager
-def pool(count: int) -> Iterator[Iterator[Kernel]]:
-    """Give kernels, each started while the one before it is in use; end all of them afterwards.
-
-    They get a directory of their own and nothing of the user's: no start-up files, no history.
+class Kernels:
+    """A supply of kernels, the next one always under way; a context manager.
 
     Args:
         count: How many will be needed at most.
+        forked: Whether to fork them, see :func:`warm_up`.
     """
-    made: list[Kernel] = []
-    with tempfile.TemporaryDirectory(prefix="runbook-kernel-") as directory, _home(directory):
 
-        def start() -> Kernel:
-            made.append(Kernel(Path(directory), f"kernel-{len(made) + 1}"))
-            return made[-1]
+    def __init__(self, count: int, *, forked: bool) -> None:
+        self._left = count
+        self._forked = forked
+        self._made: list[Kernel] = []
+        self._next: asyncio.Task[Kernel] | None = None
+        self._ending: list[asyncio.Task[None]] = []
 
-        def each() -> Iterator[Kernel]:
-            following = start()
-            for number in range(count):
-                current = following
-                if number + 1 < count:
-                    following = start()
-                yield current
+    def __enter__(self) -> Kernels:
+        self._space = tempfile.TemporaryDirectory(
+            prefix="runbook-kernel-", ignore_cleanup_errors=True
+        )
+        self._loop = asyncio.new_event_loop()
+        return self
 
+    def __exit__(self, *_: object) -> None:
         try:
-            yield each()
+            self.run(self._end())
         finally:
-            for kernel in made:
-                kernel.stop()
+            self._loop.close()
+            self._space.cleanup()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something with kernels; those that start or end make progress meanwhile."""
+        return self._loop.run_until_complete(work)
+
+    async def take(self) -> Kernel:
+        """Give a kernel that is ready, and begin with the next.
+
+        Raises:
+            InfrastructureError: It could not be started, twice.
+        """
+        kernel = await (self._next or self._ready())
+        self._next = None
+        if self._left > 0:
+            self._next = asyncio.ensure_future(self._ready())
+        return kernel
+
+    def release(self, kernel: Kernel) -> None:
+        """Have a kernel end that is no longer needed, without waiting for it."""
+        self._ending.append(self._loop.create_task(kernel.end()))
+
+    async def _ready(self) -> Kernel:
+        """Start a kernel; try once more, as a program, when that fails."""
+        self._left -= 1
+        kernel = self._make(forked=self._forked)
+        try:
+            await kernel.start()
+        except InfrastructureError:
+            kernel = self._make(forked=False)
+            await kernel.start()
+        return kernel
+
+    def _make(self, *, forked: bool) -> Kernel:
+        directory = Path(self._space.name) / str(len(self._made) + 1)
+        directory.mkdir(mode=0o700)
+        self._made.append(Kernel(directory, forked=forked))
+        return self._made[-1]
+
+    async def _end(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+            await asyncio.wait([self._next])
+        await asyncio.gather(*self._ending)
+        await asyncio.gather(*(kernel.end() for kernel in self._made))
 
 
-@contextmanager
-def _home(directory: str) -> Iterator[None]:
-    """Make a directory IPython's own for a while."""
-    before = os.environ.get("IPYTHONDIR")
-    os.environ["IPYTHONDIR"] = directory
-    try:
-        yield
-    finally:
-        os.environ.pop("IPYTHONDIR")
-        if before is not None:
-            os.environ["IPYTHONDIR"] = before
+def _is_idle(message: dict[str, Any]) -> bool:
+    state: object = message["content"].get("execution_state")
+    return message["msg_type"] == "status" and state == "idle"
+
+
+def _transport(directory: Path) -> dict[str, Any]:
+    """Choose how to reach a kernel: sockets in a private directory, else encrypted ports."""
+    socket = directory / "kernel"
+    if sys.platform != "win32" and len(os.fsencode(socket)) <= _LONGEST_SOCKET:
+        return {"transport": "ipc", "ip": str(socket)}
+    return {"transport": "tcp", "transport_encryption": "auto"}

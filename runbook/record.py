@@ -1,74 +1,73 @@
 """What is kept of a run: executed notebooks, their HTML, ``result.json`` and an index page.
 
-Everything passes the redactor on its way to disk and is written whole or not at all, so a run
-that is killed leaves readable files and no secret. Paths of this machine are replaced by names.
+Everything passes the scrubber on its way to disk and is written whole or not at all, so a run
+that is killed leaves readable files and no secret. A run that was stopped can be gone on with:
+each attempt writes files of its own, and those of earlier attempts are never touched again.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
-import platform
 import re
 import secrets as random
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from runbook import page
+from runbook import holder, page, provenance
+from runbook.archive import index, manifest
+from runbook.archive.files import write_atomic
+from runbook.errors import UsageError
+from runbook.executed import collect
+from runbook.ledger import Ledger
 
-__all__ = [
-    "MEDIA_TYPE",
-    "Record",
-    "Status",
-    "StepRecord",
-    "collect",
-    "places",
-    "read_error",
-    "scrubber",
-    "write_atomic",
-]
+if TYPE_CHECKING:
+    from runbook.scrub import Scrub
 
-MEDIA_TYPE = "application/vnd.linkerd-runbook+json"
-"""Outputs of this type carry verdicts, plans and results as data."""
+__all__ = ["RESULT", "Record", "Status", "StepRecord", "load_steps", "read_result"]
 
-SCHEMA = 1
+RESULT = "result.json"
+
+SCHEMA = 2
 """Version of the layout of ``result.json``."""
 
 Status = Literal["running", "ok", "check-failed", "failed", "interrupted", "not-run"]
 
-_PACKAGES = (
-    "linkerd-runbook",
-    "kubernetes",
-    "helm-python-sdk",
-    "papermill",
-    "jupyterlab",
-    "cryptography",
-    "pydantic",
-)
+_VERDICTS = ("pass", "warn", "fail", "skip")
 
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One notebook of a run: what it found, what it changed, how long it took."""
+    """One notebook of a run: what it found, what it changed, how long it took.
+
+    Attributes:
+        attempt: Number of the attempt it was last run in, 0 before it was run.
+        changed: Objects changed, over all attempts.
+        files: ``notebook`` and ``html``, relative to the directory of the run.
+        proofs: Later attempts that found it still done: ``attempt``, ``status``, ``files``.
+        earlier: Attempts that did not end well: ``attempt``, ``status``, ``changed``, ``error``,
+            ``files``.
+    """
 
     notebook: str
     title: str
     status: Status = "not-run"
+    attempt: int = 0
     changed: int = 0
     checks: list[dict[str, Any]] = field(default_factory=list)
     plans: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
     undo: list[str] = field(default_factory=list)
+    measures: list[dict[str, Any]] = field(default_factory=list)
     error: dict[str, str] | None = None
     started: str = ""
     seconds: float = 0.0
+    files: dict[str, str] = field(default_factory=dict)
+    proofs: list[dict[str, Any]] = field(default_factory=list)
+    earlier: list[dict[str, Any]] = field(default_factory=list)
 
     def count(self, verdict: str) -> int:
         """Count the checks with a verdict: ``pass``, ``warn``, ``fail`` or ``skip``."""
@@ -80,227 +79,266 @@ class StepRecord:
         changes = [change for plan in self.plans for change in plan.get("changes") or ()]
         return sum(1 for change in changes if change.get("action") != "none")
 
+    def again(self) -> StepRecord:
+        """Give the record of the step as it begins once more: this attempt becomes an earlier one.
 
-def collect(notebook: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what an executed notebook recorded about itself.
-
-    The last ``result`` output wins. A notebook that failed before its end has none; then its
-    verdicts, plans and applied changes are put together from the outputs it got to.
-
-    Returns:
-        Fields of a :class:`StepRecord`: checks, plans, changed, timings, undo, error.
-    """
-    found: dict[str, Any] = {"checks": [], "plans": [], "changed": 0, "timings": [], "undo": []}
-    result: dict[str, Any] | None = None
-    error: dict[str, str] | None = None
-    for output in _outputs(notebook):
-        if output.get("output_type") == "error":
-            error = read_error(output.get("ename", ""), output.get("evalue", ""))
-        data = output.get("data", {}).get(MEDIA_TYPE)
-        if not isinstance(data, dict):
-            continue
-        match data.get("type"):
-            case "verdicts":
-                found["checks"] += data.get("checks") or data.get("outcomes") or []
-            case "plan":
-                found["plans"].append({k: data.get(k) for k in ("digest", "changes")})
-            case "applied":
-                found["changed"] += int(data.get("changed", 0))
-            case "result":
-                result = data
-    if result is not None:
-        found |= {name: result[name] for name in found if name in result}
-    return found | {"error": error}
-
-
-def read_error(name: str, text: str) -> dict[str, str]:
-    r"""Take the text of a :class:`~runbook.errors.RunbookError` apart again.
-
-    >>> read_error("GuardError", "Another cluster answers.\n  fix: Mend cluster_uid.")["fix"]
-    'Mend cluster_uid.'
-    """
-    parts = {"name": name, "what": "", "why": "", "fix": "", "see": ""}
-    label = "what"
-    for line in text.splitlines():
-        start = re.match(r"  (why|fix|see): (.*)", line)
-        label, more = (start[1], start[2]) if start else (label, line)
-        parts[label] = f"{parts[label]}\n{more}".strip("\n")
-    return parts
-
-
-def scrubber(redact: Callable[[Any], Any], places: Mapping[str, str]) -> Callable[[Any], Any]:
-    """Give a function that takes secrets and paths of this machine out of any JSON value.
-
-    Args:
-        redact: Removes secrets from a JSON value.
-        places: Directories and the names to write instead, such as ``{"/home/pi": "~"}``.
-    """
-    ordered = sorted((p for p in places if len(p) > 1), key=len, reverse=True)
-    if not ordered:
-        return redact
-    pattern = re.compile(rf"(?:{'|'.join(map(re.escape, ordered))})(?![\w.-])")
-
-    def scrub(value: Any) -> Any:
-        if isinstance(value, str):
-            return pattern.sub(lambda found: places[found[0]], value)
-        if isinstance(value, Mapping):
-            return {scrub(key): scrub(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [scrub(item) for item in value]
-        return value
-
-    return lambda value: scrub(redact(value))
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a file whole or not at all, readable by its owner's group as usual."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        What earlier attempts changed, and how to undo it, stays with the step.
+        """
+        if not self.attempt:
+            return self
+        kept = ("attempt", "status", "changed", "error", "files")
+        before = {name: getattr(self, name) for name in kept}
+        return StepRecord(
+            self.notebook,
+            self.title,
+            changed=self.changed,
+            undo=self.undo,
+            proofs=self.proofs,
+            earlier=[*self.earlier, before],
+        )
 
 
 class Record:
     """The directory of one run, kept current while the run goes on.
 
     Args:
-        output: Directory of all runs; a new one is made in it.
+        directory: Of the run; there already, see :meth:`begin` and :meth:`resume`.
         target: ``name``, ``uid``, ``version`` and ``rehearsal`` of the cluster.
         parameters: All parameters of the run.
-        steps: The notebooks to come, in order.
-        scrub: Takes secrets and local paths out of a JSON value, see :func:`scrubber`.
+        steps: The notebooks, in order.
+        scrub: Takes secrets and local paths out of a JSON value.
+        attempts: Those before this one.
     """
 
     def __init__(
         self,
-        output: Path,
+        directory: Path,
         *,
         target: Mapping[str, Any],
         parameters: Mapping[str, Any],
         steps: Iterable[StepRecord],
-        scrub: Callable[[Any], Any],
-        now: datetime | None = None,
+        scrub: Scrub,
+        attempts: Iterable[Mapping[str, Any]] = (),
     ) -> None:
-        self.started = now or datetime.now(UTC)
-        self.finished: datetime | None = None
-        self.status: Status = "running"
-        self.exit_status: int | None = None
+        self.directory = directory
         self.target = dict(target)
         self.parameters = dict(parameters)
         self.steps = list(steps)
+        self.status: Status = "running"
+        self.exit_status: int | None = None
         self._scrub = scrub
-        self._commit = _commit()
+        self._before = [dict(attempt) for attempt in attempts]
+        self._began = datetime.now(UTC)
+        self._clock = time.monotonic()
+        self._ended: datetime | None = None
+        self._facts = scrub(
+            {
+                "mode": self.parameters.get("mode", ""),
+                "line": self.parameters.get("line", ""),
+                "cluster": self.target,
+                "parameters": self.parameters,
+            }
+        )
+        self._origin = {"commit": provenance.commit(), "versions": provenance.versions()}
+        self._drafted: dict[str, dict[str, Any]] = {}
+        self._clean = {step.notebook: self._scrubbed(step) for step in self.steps}
+
+    @classmethod
+    def begin(
+        cls, output: Path, *, target: Mapping[str, Any], given: Mapping[str, Any], **facts: Any
+    ) -> Record:
+        """Begin the record of a new run.
+
+        Args:
+            output: Directory of all runs; a new one is made in it.
+            target: See the class.
+            given: The parameters that were given, for a later attempt.
+            facts: Further arguments of the class.
+        """
         name = re.sub(r"[^A-Za-z0-9.-]+", "-", str(target.get("name", ""))).strip("-.")
-        self.id = f"{self.started:%Y%m%d-%H%M%S}-{name or 'cluster'}-{random.token_hex(2)}"
-        self.directory = output / self.id
-        self.directory.mkdir(parents=True)
+        run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name or 'cluster'}-{random.token_hex(2)}"
+        directory = output / run
+        directory.mkdir(parents=True)
+        record = cls(directory, target=target, **facts)
+        record._open(given)
+        return record
+
+    @classmethod
+    def resume(
+        cls, directory: Path, *, given: Mapping[str, Any], attempts: Any, **facts: Any
+    ) -> Record:
+        """Begin a further attempt at a run.
+
+        Args:
+            directory: Of the run.
+            given: The parameters that were given.
+            attempts: Those before.
+            facts: Further arguments of the class.
+        """
+        record = cls(directory, attempts=attempts, **facts)
+        record._folder.mkdir(exist_ok=True)
+        record._open(given)
+        return record
+
+    def _open(self, given: Mapping[str, Any]) -> None:
+        names = [step.notebook for step in self.steps]
+        clean = self._scrub(dict(given))
+        Ledger(self.id, self.attempt, clean, names, holder.mine()).write(self.directory)
+        self.save()
+
+    @property
+    def id(self) -> str:
+        """Name of the run."""
+        return self.directory.name
+
+    @property
+    def attempt(self) -> int:
+        """Number of this attempt, from 1."""
+        return len(self._before) + 1
+
+    def step(self, notebook: str) -> StepRecord:
+        """Give the record of one notebook."""
+        return next(step for step in self.steps if step.notebook == notebook)
 
     def update(self, notebook: str, **changes: Any) -> StepRecord:
         """Change the record of one notebook and give the new one."""
-        at = next(i for i, step in enumerate(self.steps) if step.notebook == notebook)
-        self.steps[at] = replace(self.steps[at], **changes)
-        return self.steps[at]
+        return self.put(replace(self.step(notebook), **changes))
 
-    def keep(self, notebook: str, executed: Mapping[str, Any]) -> None:
-        """Write an executed notebook and its HTML page."""
-        clean = self._scrub(executed)
-        write_atomic(self.directory / f"{notebook}.ipynb", json.dumps(clean, indent=1) + "\n")
-        html = page.notebook(clean, run=self.result(), name=notebook)
-        write_atomic(self.directory / f"{notebook}.html", html)
+    def put(self, step: StepRecord) -> StepRecord:
+        """Take a notebook's record in the place of the one there was, and give it."""
+        at = next(i for i, other in enumerate(self.steps) if other.notebook == step.notebook)
+        self.steps[at] = step
+        self._clean[step.notebook] = self._scrubbed(step)
+        return step
+
+    def files(self, notebook: str) -> dict[str, str]:
+        """Give the names of what this attempt keeps of a notebook, relative to the run."""
+        path = self._folder.relative_to(self.directory) / notebook
+        return {"notebook": f"{path}.ipynb", "html": f"{path}.html"}
+
+    def draft(self, notebook: str, executed: Mapping[str, Any]) -> None:
+        """Write an executed notebook as it is so far."""
+        self._drafted[notebook] = self._scrub(executed)
+        text = json.dumps(self._drafted[notebook], indent=1, ensure_ascii=False)
+        write_atomic(self.directory / self.files(notebook)["notebook"], text + "\n")
+
+    def keep(self, notebook: str, log: str = "") -> None:
+        """Write the HTML page of a notebook that was drafted, and what its kernel wrote beside it.
+
+        Call it when the step's record is complete: the page shows what that says.
+        """
+        if clean := self._drafted.pop(notebook, None):
+            file = self.files(notebook)["html"]
+            html = page.notebook(clean, run=self.result(), name=notebook)
+            write_atomic(self.directory / file, html)
+        if log.strip():
+            folder = self._folder / "log"
+            folder.mkdir(exist_ok=True)
+            write_atomic(folder / f"{notebook}.log", self._scrub(log))
 
     def save(self) -> None:
-        """Write ``result.json`` and the index page as things stand."""
-        result = self.result()
-        write_atomic(self.directory / "result.json", json.dumps(result, indent=2) + "\n")
-        write_atomic(self.directory / "index.html", page.index(result))
+        """Write ``result.json`` as things stand."""
+        text = json.dumps(self.result(), indent=1, ensure_ascii=False)
+        write_atomic(self.directory / RESULT, text + "\n")
 
     def finish(self, status: Status, exit_status: int) -> None:
-        """Write the end of the run."""
-        self.finished = datetime.now(UTC)
+        """Write the end of the run, seal its files and bring the index of all runs up to date."""
+        self._ended = datetime.now(UTC)
         self.status, self.exit_status = status, exit_status
         self.save()
+        write_atomic(self.directory / "index.html", page.index(self.result()))
+        manifest.seal(self.directory)
+        index.refresh(self.directory.parent)
 
     def result(self) -> dict[str, Any]:
         """Give the run as JSON data without secrets or local paths: ``result.json``."""
-        end = self.finished or datetime.now(UTC)
-        steps = []
-        for step in self.steps:
-            kept = (self.directory / f"{step.notebook}.ipynb").exists()
-            files = {"notebook": f"{step.notebook}.ipynb", "html": f"{step.notebook}.html"}
-            counted = {"planned": step.planned, "files": files if kept else {}}
-            steps.append(asdict(step) | counted)
-        result = {
+        attempts = [*self._before, self._this_attempt()]
+        return {
             "schema": SCHEMA,
             "run": self.id,
             "status": self.status,
             "exit_status": self.exit_status,
-            "mode": self.parameters.get("mode", ""),
-            "line": self.parameters.get("line", ""),
-            "cluster": self.target,
-            "parameters": self.parameters,
-            "started": self.started.isoformat(timespec="seconds"),
-            "finished": self.finished.isoformat(timespec="seconds") if self.finished else None,
-            "seconds": round((end - self.started).total_seconds(), 1),
+            **self._facts,
+            "started": attempts[0]["started"],
+            "finished": attempts[-1]["finished"],
+            "seconds": round(sum(attempt["seconds"] for attempt in attempts), 1),
             "changed": sum(step.changed for step in self.steps),
             "checks": {
-                verdict: sum(step.count(verdict) for step in self.steps)
-                for verdict in ("pass", "warn", "fail", "skip")
+                verdict: sum(step.count(verdict) for step in self.steps) for verdict in _VERDICTS
             },
-            "commit": self._commit,
-            "versions": _versions(),
-            "steps": steps,
+            **self._origin,
+            "attempts": attempts,
+            "steps": [self._clean[step.notebook] for step in self.steps],
         }
-        clean: dict[str, Any] = self._scrub(result)
+
+    def _this_attempt(self) -> dict[str, Any]:
+        return {
+            "number": self.attempt,
+            "status": self.status,
+            "started": self._began.isoformat(timespec="seconds"),
+            "finished": self._ended.isoformat(timespec="seconds") if self._ended else None,
+            "seconds": round(time.monotonic() - self._clock, 1),
+        }
+
+    @property
+    def _folder(self) -> Path:
+        """Where this attempt keeps its files."""
+        return self.directory / f"attempt-{self.attempt}" if self._before else self.directory
+
+    def _scrubbed(self, step: StepRecord) -> dict[str, Any]:
+        clean: dict[str, Any] = self._scrub(asdict(step) | {"planned": step.planned})
         return clean
 
 
-def _outputs(notebook: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """Give the outputs of every code cell in order."""
-    for cell in notebook.get("cells", ()):
-        if cell.get("cell_type") == "code":
-            yield from cell.get("outputs", ())
+def read_result(directory: Path) -> dict[str, Any]:
+    """Read the ``result.json`` of a run.
 
-
-def _versions() -> dict[str, str]:
-    """Give the versions that decide what a run does."""
-    versions = {"python": platform.python_version(), "machine": platform.machine()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    return versions
-
-
-def _commit() -> dict[str, Any] | None:
-    """Give the git commit of the clone the package runs from, or None outside a clone."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
+    Raises:
+        UsageError: There is none, it cannot be read, or an older runbook wrote it.
+    """
     try:
-        head = _git(root, "rev-parse", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"id": head, "changed": bool(changed)}
-
-
-def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    return done.stdout.strip()
-
-
-def places() -> dict[str, str]:
-    """Give the directories of this machine that must not show in a record, and their names."""
-    root = str(Path(__file__).resolve().parent.parent)
-    found = {root: ".", sys.prefix: "<python>", sys.base_prefix: "<python>", str(Path.home()): "~"}
-    if rehearsal := os.environ.get("RUNBOOK_REHEARSAL_DIR"):
-        found[rehearsal.rstrip("/")] = "<rehearsal>"
+        found: dict[str, Any] = json.loads((directory / RESULT).read_text(encoding="utf-8"))
+        schema = found["schema"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{directory.name} cannot be read as a record",
+            why=f"its {RESULT}: {type(error).__name__}",
+            fix="`runbook records verify` says what is wrong with the archive",
+        ) from None
+    if schema != SCHEMA:
+        raise UsageError(
+            f"the record {directory.name} has another layout",
+            why=f"its schema is {schema}, that of this runbook is {SCHEMA}",
+            fix="run the notebooks again: what is done stays done",
+        )
     return found
+
+
+def load_steps(directory: Path) -> list[StepRecord]:
+    """Read the steps of a run that is to be gone on with.
+
+    A notebook that was at work when the run was killed could not say what it had done; what its
+    last saved state holds is read from there.
+
+    Raises:
+        UsageError: The record cannot be read.
+    """
+    names = StepRecord.__dataclass_fields__
+    steps = []
+    for found in read_result(directory)["steps"]:
+        step = StepRecord(**{name: found[name] for name in names})
+        if step.status == "running":
+            step = _killed(directory, step)
+        steps.append(step)
+    return steps
+
+
+def _killed(directory: Path, step: StepRecord) -> StepRecord:
+    draft = directory / step.files.get("notebook", "")
+    try:
+        found = collect(json.loads(draft.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return replace(step, status="interrupted", files={})
+    changed = step.changed + found["changed"]
+    only = {"notebook": step.files["notebook"]}  # it has no page
+    return replace(step, status="interrupted", changed=changed, undo=found["undo"], files=only)

@@ -1,6 +1,6 @@
 """Run notebooks in batch: real kernels, one after the other, stop at the first that fails.
 
-The notebook files are only read. Each is executed as a copy in memory by papermill, with the
+The notebook files are only read. Each is executed as a copy in memory by the engine, with the
 given parameters injected, and what came of it is kept by :mod:`runbook.record`.
 """
 
@@ -13,35 +13,21 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from runbook import releases
-from runbook.errors import InfrastructureError, exit_status
-from runbook.imports import quick_jsonschema
-from runbook.kernel import Kernel, pool
-from runbook.notebooks import Notebook, source
-from runbook.record import Record, Status, StepRecord, collect, places, read_error, scrubber
+from runbook import ledger, releases
+from runbook.batch import Batch, Progress
+from runbook.errors import GuardError
+from runbook.kernel import Kernels, warm_up
+from runbook.notebooks import Notebook
+from runbook.record import Record, StepRecord, load_steps, read_result
 
 if TYPE_CHECKING:
     from runbook.cluster import Cluster
     from runbook.params import Params
 
-__all__ = ["Progress", "Runner"]
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells count it: 128 + SIGINT."""
-
-
-class Progress(Protocol):
-    """What the runner tells its caller while it works."""
-
-    def started(self, step: StepRecord) -> None:
-        """A notebook begins."""
-
-    def ended(self, step: StepRecord) -> None:
-        """A notebook has ended, was interrupted, or will not be run."""
+__all__ = ["Runner"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +40,7 @@ class Runner:
         notebooks: What to run, in order.
         output: Directory of all runs.
         progress: Told of each step.
+        minutes: After which the run ends whatever it is at; 0 for as long as it takes.
     """
 
     params: Params
@@ -61,6 +48,7 @@ class Runner:
     notebooks: tuple[Notebook, ...]
     output: Path
     progress: Progress
+    minutes: float = 0.0
 
     def run(self) -> Record:
         """Run the notebooks and keep their record.
@@ -74,97 +62,82 @@ class Runner:
         Raises:
             RunbookError: Nothing could be run at all; there is no record.
         """
+        forked = warm_up()
+        cluster = self._connect()
+        record = Record.begin(
+            self.output,
+            steps=[StepRecord(book.name, book.title) for book in self.notebooks],
+            **self._facts(cluster),
+        )
+        return self._work(record, forked)
+
+    def resume(self, directory: Path) -> Record:
+        """Go on with a run that was stopped, in the record it has.
+
+        Steps that were done are looked at again, which only reads; one that no longer holds is
+        done again. The first that was not done, and all after it, are run as they would have been.
+
+        Args:
+            directory: Of the run.
+
+        Raises:
+            RunbookError: It cannot be gone on with; nothing was touched.
+        """
+        forked = warm_up()
+        before = read_result(directory)
+        cluster = self._connect()
+        if cluster.uid != before["cluster"]["uid"]:
+            raise GuardError(
+                f"the run {directory.name} was on another cluster",
+                why=f"its UID is {before['cluster']['uid']}, that of {cluster.name} {cluster.uid}"
+                + (
+                    "; a rehearsal cluster ends with the run it was started for" * cluster.rehearsal
+                ),
+                fix="name the cluster of the run, or begin a new one with `runbook run`",
+            )
+        attempts = [
+            attempt | {"status": "interrupted"} if attempt["status"] == "running" else attempt
+            for attempt in before["attempts"]
+        ]
+        steps = load_steps(directory)
+        record = Record.resume(directory, attempts=attempts, steps=steps, **self._facts(cluster))
+        return self._work(record, forked)
+
+    def _connect(self) -> Cluster:
         from runbook.cluster import connect
 
         cluster = connect(self.params)
         if self.params.mode != "verify":
             releases.require(releases.find(self.params.line), cluster.version)
-        record = self._open(cluster)
-        with _quiet(), pool(len(self.notebooks)) as kernels:
-            self._run(record, kernels)
+        return cluster
+
+    def _facts(self, cluster: Cluster) -> dict[str, Any]:
+        from runbook import scrub
+
+        return {
+            "target": {n: getattr(cluster, n) for n in ("name", "uid", "version", "rehearsal")},
+            "parameters": self.params.model_dump(mode="json"),
+            "given": self.given,
+            "scrub": scrub.for_run(self.params, cluster),
+        }
+
+    def _work(self, record: Record, forked: bool) -> Record:
+        count = sum(1 if step.status != "ok" else 2 for step in record.steps)
+        with (
+            _quiet(),
+            ledger.beating(record.directory),
+            Kernels(count, forked=forked) as kernels,
+        ):
+            Batch(
+                params=self.params,
+                given=self.given,
+                notebooks=self.notebooks,
+                record=record,
+                kernels=kernels,
+                progress=self.progress,
+                deadline=time.monotonic() + self.minutes * 60 if self.minutes else None,
+            ).work()
         return record
-
-    def _open(self, cluster: Cluster) -> Record:
-        from runbook.linkerd.material import secret_reader
-        from runbook.secrets import Redactor, resolve_all
-
-        _, known = resolve_all(self.params.values, read_secret=secret_reader(cluster))
-        redactor = Redactor(known)
-        target = {name: getattr(cluster, name) for name in ("name", "uid", "version", "rehearsal")}
-        record = Record(
-            self.output,
-            target=target,
-            parameters=self.params.model_dump(mode="json"),
-            steps=[StepRecord(book.name, book.title) for book in self.notebooks],
-            scrub=scrubber(redactor.data, places() | self._local()),
-        )
-        record.save()
-        return record
-
-    def _local(self) -> dict[str, str]:
-        """Give the paths of this machine among the parameters, and what to write instead."""
-        named = {name: getattr(self.params, name) for name in ("kubeconfig", "chart_source")}
-        return {path: f"<{name}>" for name, path in named.items() if Path(path).is_absolute()}
-
-    def _run(self, record: Record, kernels: Iterator[Kernel]) -> None:
-        status: Status = "ok"
-        code = 0
-        try:
-            for book in self.notebooks:
-                if code == 0:
-                    status, code = self._step(book, record, next(kernels))
-                    record.save()
-                self.progress.ended(next(s for s in record.steps if s.notebook == book.name))
-        except KeyboardInterrupt:  # between two cells of ours; within one, the step records it
-            status, code = "interrupted", INTERRUPTED
-            for step in [step for step in record.steps if step.status == "running"]:
-                self.progress.ended(record.update(step.notebook, status="interrupted"))
-        record.finish(status, code)
-
-    def _step(self, book: Notebook, record: Record, kernel: Kernel) -> tuple[Status, int]:
-        """Run one notebook; give its status and exit status."""
-        started = datetime.now(UTC)
-        clock = time.monotonic()
-        began = {"started": started.isoformat(timespec="seconds")}
-        self.progress.started(record.update(book.name, status="running", **began))
-        executed = _prepare(book, self._inject(record))
-        found: dict[str, Any] = {}
-        status: Status = "ok"
-        code = 0
-        try:
-            kernel.execute(executed)
-        except KeyboardInterrupt:
-            status, code = "interrupted", INTERRUPTED
-            found["error"] = None
-        except InfrastructureError as error:
-            status, code = "failed", error.status
-            found["error"] = read_error(type(error).__name__, f"{book.name}: {error}")
-        found = collect(executed) | found
-        if code == 0 and found["error"]:
-            code = exit_status(found["error"]["name"])
-            status = "check-failed" if code == 1 else "failed"
-        seconds = round(time.monotonic() - clock, 2)
-        record.update(book.name, status=status, seconds=seconds, **found)
-        record.keep(book.name, executed)
-        return status, code
-
-    def _inject(self, record: Record) -> dict[str, Any]:
-        """Give the parameters to inject: those given, and the UID that was guarded."""
-        values = {name: getattr(self.params, name) for name in self.given}
-        return values | {"cluster_uid": record.target["uid"]}
-
-
-def _prepare(book: Notebook, values: dict[str, Any]) -> Any:
-    """Read a notebook into memory and inject parameters; nothing is executed yet."""
-    with quick_jsonschema():
-        from papermill.execute import prepare_notebook_metadata
-        from papermill.iorw import load_notebook_node
-        from papermill.parameterize import parameterize_notebook
-
-    path = source(book)
-    notebook = load_notebook_node(str(path))
-    notebook = parameterize_notebook(notebook, values, kernel_name="python3", language="python")
-    return prepare_notebook_metadata(notebook, f"notebooks/{path.name}", path.name)
 
 
 @contextmanager

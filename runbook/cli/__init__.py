@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import click
 
-from runbook.cli.batch import run
+from runbook.cli.batch import resume, run
 from runbook.cli.books import lab, list_, show
 from runbook.cli.machine import doctor, rehearsal_group
 from runbook.cli.parameters import params
@@ -66,5 +66,5 @@ def runbook() -> None:
     """
 
 
-for _command in (run, list_, show, params, doctor, lab, rehearsal_group):
+for _command in (run, resume, list_, show, params, doctor, lab, rehearsal_group):
     runbook.add_command(_command)

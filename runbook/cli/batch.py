@@ -1,22 +1,42 @@
-"""`runbook run`: a batch of notebooks on one cluster."""
+"""`runbook run` and `resume`: a batch of notebooks on one cluster."""
 
 # ruff: noqa: PLC0415 - help and lists must be instant: commands import what they need
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from runbook.cli.options import FILES, PAIRS, pairs_of
 from runbook.cli.render import RecordedError, counted, near, show_error
+from runbook.errors import UsageError
 
 if TYPE_CHECKING:
+    from runbook.notebooks import Notebook
     from runbook.params import Params
-    from runbook.record import Record, StepRecord
+    from runbook.record import Record, Status, StepRecord
+    from runbook.runner import Runner
 
-__all__ = ["run"]
+__all__ = ["resume", "run"]
+
+
+_OUTPUT = click.option(
+    "--output",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep records in this directory instead of outputs/.",
+)
+_MINUTES = click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    help="End the run, with its record, after so many minutes.",
+)
 
 
 @click.command()
@@ -27,12 +47,8 @@ __all__ = ["run"]
 @click.option("--from", "first", default="", metavar="NN", help="Begin with this notebook.")
 @click.option("--until", "last", default="", metavar="NN", help="End with this notebook.")
 @click.option("--only", default="", metavar="NN,NN", help="Run these notebooks and no others.")
-@click.option(
-    "--output",
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Keep records in this directory instead of outputs/.",
-)
+@_OUTPUT
+@_MINUTES
 def run(  # noqa: PLR0917 - click passes by name
     files: tuple[Path, ...],
     pairs: tuple[str, ...],
@@ -42,36 +58,108 @@ def run(  # noqa: PLR0917 - click passes by name
     last: str,
     only: str,
     output: Path | None,
+    minutes: float | None,
 ) -> int:
     """Run notebooks headless, one after the other, and keep a record.
 
-    Stops at the first that fails. On the rehearsal cluster a temporary one is started unless
-    `runbook rehearsal up` has started one to keep.
+    Stops at the first that fails; `runbook resume` goes on from there. On the rehearsal cluster a
+    temporary one is started unless `runbook rehearsal up` has started one to keep.
     """
-    from runbook.notebooks import home, select
-    from runbook.params import Params, load
-    from runbook.runner import Runner
+    from runbook.notebooks import select
+    from runbook.params import load
     from runbook.temporary import rehearsal_cluster
 
     overrides = pairs_of(pairs)
     overrides |= {k: v for k, v in (("cluster", cluster), ("mode", mode)) if v is not None}
     given = load(files, overrides)
-    params = Params.parse(given)
-    notebooks = select(first, last, [name.strip() for name in only.split(",") if name.strip()])
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as after Ctrl-C
-    with rehearsal_cluster(params) as started:
+    chosen = select(first, last, [name.strip() for name in only.split(",") if name.strip()])
+    runner = _runner(given, chosen, output or _outputs(), minutes)
+    with _ending_well(), rehearsal_cluster(runner.params) as started:
         if started:
             click.echo("started a rehearsal cluster for this run")
-        runner = Runner(
-            params=params,
-            given={name: value for name, value in given.items()},
-            notebooks=notebooks,
-            output=output or home() / "outputs",
-            progress=_Lines(params.mode),
-        )
         record = runner.run()
-    _show_end(record, params)
-    return record.exit_status or 0
+    return _show_end(record, runner.params)
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@FILES
+@PAIRS
+@_OUTPUT
+@_MINUTES
+def resume(
+    name: str,
+    files: tuple[Path, ...],
+    pairs: tuple[str, ...],
+    output: Path | None,
+    minutes: float | None,
+) -> int:
+    """Go on with a run that failed, was interrupted or killed, in the same record.
+
+    RUN is the name of a record, a part of it that no other has, or `last`. What was done is looked
+    at again, which only reads, and done again if it no longer holds. Parameters are those of the
+    run; give again what a record does not keep.
+    """
+    from runbook import ledger
+    from runbook.archive import runs
+    from runbook.notebooks import find
+    from runbook.params import load
+
+    archive = output or _outputs()
+    directory = archive / runs.find(archive, name).run
+    _refuse_at_work(directory)
+    before = ledger.read(directory)
+    given = before.parameters(load(files, pairs_of(pairs)))
+    runner = _runner(given, tuple(find(book) for book in before.notebooks), archive, minutes)
+    click.echo(f"{directory.name}, attempt {before.attempt + 1}")
+    with _ending_well():
+        record = runner.resume(directory)
+    return _show_end(record, runner.params)
+
+
+def _runner(
+    given: Mapping[str, Any], chosen: tuple[Notebook, ...], output: Path, minutes: float | None
+) -> Runner:
+    from runbook.params import Params
+    from runbook.runner import Runner
+
+    params = Params.parse(given)
+    return Runner(
+        params=params,
+        given=dict(given),
+        notebooks=chosen,
+        output=output,
+        progress=_Lines(params.mode),
+        minutes=minutes or 0.0,
+    )
+
+
+def _outputs() -> Path:
+    from runbook.notebooks import home
+
+    return home() / "outputs"
+
+
+def _refuse_at_work(directory: Path) -> None:
+    from runbook import ledger
+    from runbook.record import read_result
+
+    if read_result(directory)["status"] == "running" and ledger.alive(directory):
+        raise UsageError(
+            f"the run {directory.name} is still going on",
+            why="its process shows signs of life",
+            fix="wait for its end, or end it",
+        )
+
+
+@contextmanager
+def _ending_well() -> Iterator[None]:
+    """End as after Ctrl-C when told to terminate: the record is written."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Lines:
@@ -79,16 +167,33 @@ class _Lines:
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
+        self._watched = sys.stdout.isatty()
 
     def started(self, step: StepRecord) -> None:
         """Write the beginning of the line."""
         click.echo(f"  {step.notebook:24} ", nl=False)
+
+    def cell(self, step: StepRecord, cell: str) -> None:
+        """Say for a while what it is at, to somebody who watches."""
+        if self._watched:
+            section = cell.rpartition("-")[2]
+            click.echo(f"\r  {step.notebook:24} {section:31}", nl=False)
+            click.echo(f"\r  {step.notebook:24} ", nl=False)
+
+    def proved(self, step: StepRecord, status: Status) -> None:
+        """Write the rest of the line of a step that had been done."""
+        if status == "ok":
+            click.echo(f"{counted(step.count):31} still done")
+        elif status != "interrupted":
+            click.echo("no longer as it was left: once more")
 
     def ended(self, step: StepRecord) -> None:
         """Write the rest of the line."""
         if step.status == "not-run":
             click.secho(f"  {step.notebook:24} not run", dim=True)
             return
+        if step.proofs and step.proofs[-1]["status"] == "ok":
+            return  # its line is written already
         result = "" if step.status == "ok" else f"  {step.status.upper().replace('-', ' ')}"
         click.echo(f"{counted(step.count):31} {self._done(step):14} {step.seconds:6.1f} s{result}")
         if step.error:
@@ -102,8 +207,8 @@ class _Lines:
         return f"{step.changed} changed" if step.changed else "nothing to do"
 
 
-def _show_end(record: Record, params: Params) -> None:
-    """Say what the run did and where its record is."""
+def _show_end(record: Record, params: Params) -> int:
+    """Say what the run did and where its record is; give its exit status."""
     result = record.result()
     done = f"{result['changed']} changed" if result["changed"] else "nothing to change"
     if params.mode != "apply":
@@ -117,3 +222,4 @@ def _show_end(record: Record, params: Params) -> None:
             f"  cluster_uid: {record.target['uid']}"
         )
     click.echo(near(record.directory / "index.html"))
+    return record.exit_status or 0
