@@ -7,7 +7,10 @@ The current context is never used: the parameters name the context, so that a fo
 from __future__ import annotations
 
 import difflib
+import json
 import os
+import tempfile
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +23,11 @@ from runbook.imports import quick_jsonschema
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-__all__ = ["REHEARSAL", "Access", "locate", "open_access"]
+__all__ = ["IN_CLUSTER", "REHEARSAL", "Access", "locate", "open_access"]
 
 REHEARSAL = "rehearsal"
+IN_CLUSTER = "in-cluster"
+"""Name of the cluster a pod runs in, reached with the pod's service account."""
 _EXTENSION = "runbook-rehearsal"  # marks a kubeconfig cluster as a rehearsal
 _DEFAULT = "~/.kube/config"
 
@@ -76,13 +81,16 @@ def open_access(cluster: str, kubeconfig: str) -> Access:
     """Read the kubeconfig and prepare a client for one context; sends nothing yet.
 
     Args:
-        cluster: ``rehearsal``, or the name of a context.
+        cluster: ``rehearsal``, ``in-cluster`` or the name of a context. The first two may be
+            contexts as well: of a kubeconfig that is given.
         kubeconfig: Path; empty means ``$KUBECONFIG``, then ``~/.kube/config``.
 
     Raises:
         RehearsalError: The rehearsal cluster is wanted but none is running.
-        UsageError: No such file or context, or the file is not a kubeconfig.
+        UsageError: No such file or context, the file is not a kubeconfig, or this is no pod.
     """
+    if cluster == IN_CLUSTER and not kubeconfig:
+        return _of_pod()
     # Imported late: `runbook --help` does not need it.
     with quick_jsonschema():
         from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415
@@ -110,6 +118,62 @@ def open_access(cluster: str, kubeconfig: str) -> Access:
         chart_repository=(marks or {}).get("chartRepository"),
         headers=_impersonation(entries["user"]),
     )
+
+
+def _of_pod() -> Access:
+    """Prepare a client with the service account of the pod this process runs in.
+
+    The client reads the token again every minute: the kubelet replaces it before it expires. Helm
+    takes nothing but a kubeconfig, so it gets one that names the same files and holds no secret.
+
+    Raises:
+        UsageError: This is no pod, or its service account is not mounted.
+    """
+    with quick_jsonschema():
+        from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415
+        from kubernetes.config import ConfigException, incluster_config  # noqa: PLC0415
+
+    load: Any = incluster_config.load_incluster_config  # it has no types
+    configuration = Configuration()
+    try:
+        load(configuration)
+    except (ConfigException, OSError) as error:
+        raise UsageError(
+            "there is no service account to use: this does not run in a pod",
+            why=f"the parameter cluster is {IN_CLUSTER!r}; {error}",
+            fix="in a pod, set automountServiceAccountToken: true; elsewhere, name a context of "
+            "your kubeconfig in the parameter cluster",
+        ) from None
+    configuration.retries = False
+    client = ApiClient(configuration)
+    cluster = {
+        "server": configuration.host,
+        "certificate-authority": incluster_config.SERVICE_CERT_FILENAME,
+    }
+    user = {"tokenFile": incluster_config.SERVICE_TOKEN_FILENAME}
+    path = _write(cluster, user)
+    weakref.finalize(client, _remove, path, os.getpid())
+    return Access(client=client, context=IN_CLUSTER, kubeconfig=str(path))
+
+
+def _write(cluster: dict[str, Any], user: dict[str, Any]) -> Path:
+    """Write a kubeconfig of one context into a new private file."""
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": IN_CLUSTER, "cluster": cluster}],
+        "users": [{"name": IN_CLUSTER, "user": user}],
+        "contexts": [{"name": IN_CLUSTER, "context": {"cluster": IN_CLUSTER, "user": IN_CLUSTER}}],
+    }
+    handle, name = tempfile.mkstemp(prefix="runbook-", suffix=".kubeconfig")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(config, file)
+    return Path(name)
+
+
+def _remove(path: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not from a process forked meanwhile
+        path.unlink(missing_ok=True)
 
 
 def _of_rehearsal() -> str:

@@ -111,7 +111,8 @@ class Params(BaseModel):
     cluster: Text = _field(
         "rehearsal",
         "Cluster to work on: 'rehearsal', or the name of a kubeconfig context. "
-        "The current context is never used.",
+        "The current context is never used. 'in-cluster' uses the service account of the pod this "
+        "runs in.",
         min_length=1,
     )
     kubeconfig: Text = _field("", "Path of the kubeconfig; empty means $KUBECONFIG, ~/.kube/config")
