@@ -8,9 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["certs", "linkerd", "manifests", "open_step"]
+__all__ = ["certs", "linkerd", "manifests", "open_step", "show_steps"]
 
-_HOMES = {"open_step": "runbook.step"}
+_HOMES = {"open_step": "runbook.step", "show_steps": "runbook.overview"}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from runbook import show
-from runbook.errors import CheckError, RunbookError
+from runbook.errors import CheckError, ForbiddenError, InfrastructureError, RunbookError
 
 if TYPE_CHECKING:
     from runbook.cluster import Cluster
@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from runbook.releases import Line
     from runbook.secrets import Redactor
 
-__all__ = ["Check", "Context", "Outcome", "Verdict", "Verdicts", "run", "skip"]
+__all__ = [
+    "Check",
+    "Context",
+    "Outcome",
+    "Unread",
+    "Verdict",
+    "Verdicts",
+    "is_blind",
+    "run",
+    "skip",
+]
 
 Verdict = Literal["pass", "warn", "fail", "skip"]
 
@@ -51,6 +61,10 @@ class Outcome:
     fix: str = ""
     see: str = ""
     linkerd: str = ""
+
+
+class Unread(Outcome):
+    """What a check says that could not look: it failed, but nothing is known to be wrong."""
 
 
 class Context(Protocol):
@@ -187,8 +201,14 @@ def skip(
     return Verdicts(rows, title=title, badge=badge)
 
 
+def is_blind(error: Exception) -> bool:
+    """Tell whether an error says that one could not look, rather than that something is wrong."""
+    ours = isinstance(error, RunbookError)
+    return not ours or isinstance(error, InfrastructureError | ForbiddenError)
+
+
 def _broken(check: Check, error: RunbookError) -> Outcome:
-    return Outcome(
+    return (Unread if is_blind(error) else Outcome)(
         id=_id(check),
         title=_title(check),
         verdict="fail",

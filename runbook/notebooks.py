@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runbook.errors import InfrastructureError, UsageError
 
-__all__ = ["NOTEBOOKS", "Notebook", "find", "home", "select", "source"]
+__all__ = ["INDEX", "NOTEBOOKS", "Notebook", "find", "home", "select", "source"]
 
 _TARGET = ("cluster", "kubeconfig", "cluster_uid", "mode")
 
@@ -145,6 +145,17 @@ NOTEBOOKS: tuple[Notebook, ...] = (
     ),
 )
 """Every notebook, in the order they run."""
+
+INDEX = Notebook(
+    "index",
+    "The runbook",
+    "Look at the state of every step on a cluster",
+    changes="",
+    minutes=1,
+    needs=(),
+    parameters=("cluster", "kubeconfig", "cluster_uid", "line"),
+)
+"""Where JupyterLab begins. It is no step and no part of a run."""
 
 
 def home() -> Path:

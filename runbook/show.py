@@ -10,7 +10,9 @@ alone; and everything that came from a cluster is escaped.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Protocol
@@ -27,6 +29,7 @@ __all__ = [
     "diff_html",
     "display",
     "duration",
+    "silence",
     "verdict",
 ]
 
@@ -58,6 +61,7 @@ _SIGNS = {
 _LINE = "1px solid rgba(128,128,128,.35)"
 _FONT = "font-family:system-ui,sans-serif;font-size:13px;line-height:1.45"
 _MONO = "font-family:ui-monospace,Menlo,Consolas,monospace;font-size:12px"
+_SILENT: ContextVar[bool] = ContextVar("_SILENT", default=False)
 _COLUMN = 46  # widest column of a plain-text table, in characters
 
 
@@ -78,11 +82,13 @@ class Cell:
         text: What it says; escaped when rendered as HTML. Lines are kept.
         tone: A verdict or an action, shown as a chip with its sign.
         code: Whether to use a fixed-width font.
+        link: Where the text leads to, as a path beside the notebook.
     """
 
     text: str
     tone: str = ""
     code: bool = False
+    link: str = ""
 
     def plain(self) -> str:
         """Give the text with its sign.
@@ -96,6 +102,8 @@ class Cell:
         """Give the cell's content as HTML."""
         if self.tone:
             return chip(self.plain(), self.tone)
+        if self.link:
+            return f'<a style="color:inherit" href="{escape(self.link)}">{_lines(self.text)}</a>'
         style = f' style="{_MONO}"' if self.code else ""
         return f"<span{style}>{_lines(self.text)}</span>" if self.text else ""
 
@@ -249,6 +257,8 @@ def bundle(html: str, text: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 def display(value: Showable) -> None:
     """Show a value: as an output in a notebook, as text everywhere else."""
+    if _SILENT.get():
+        return
     forms = value._repr_mimebundle_()
     if _in_kernel():
         from IPython import display as ipython  # noqa: PLC0415 - heavy, kernels only
@@ -257,6 +267,16 @@ def display(value: Showable) -> None:
         publish(forms)
     else:
         print(forms["text/plain"])
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Show nothing meanwhile: what is made within is looked at by the program alone."""
+    token = _SILENT.set(True)
+    try:
+        yield
+    finally:
+        _SILENT.reset(token)
 
 
 def _in_kernel() -> bool:

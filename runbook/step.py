@@ -166,7 +166,11 @@ class Step:
 
     def finish(self) -> None:
         """Show the result: verdicts, what changed, timings, undo, and where to go on."""
-        made = Result(
+        self._display(self.result())
+
+    def result(self) -> Result:
+        """Give what the step has come to so far."""
+        return Result(
             notebook=self._about,
             params=self.redactor.data(self.params.model_dump(mode="json")),
             cluster={
@@ -186,7 +190,6 @@ class Step:
             uid_to_keep=self._uid_to_keep(),
             badge=self.badge,
         )
-        self._display(made)
 
     def _check(self, wanted: Sequence[Check], title: str) -> None:
         verdicts = checks.run(

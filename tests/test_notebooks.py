@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 import runbook
-from runbook.notebooks import NOTEBOOKS, Notebook
+from runbook.notebooks import INDEX, NOTEBOOKS, Notebook
 from runbook.params import Params
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 ORDER = ("look", "plan", "apply", "verify", "result")
 BOOKS = pytest.mark.parametrize("book", NOTEBOOKS, ids=lambda book: book.name)
+ALL = pytest.mark.parametrize("book", (*NOTEBOOKS, INDEX), ids=lambda book: book.name)
 
 LOGIC = (
     *(ast.For, ast.While, ast.If, ast.Try, ast.With, ast.FunctionDef, ast.ClassDef, ast.Lambda),
@@ -51,10 +52,12 @@ def parameters(book: Notebook) -> list[ast.AnnAssign]:
 
 
 def test_files_and_table_agree() -> None:
-    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == [b.name for b in NOTEBOOKS]
+    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == sorted(
+        book.name for book in (*NOTEBOOKS, INDEX)
+    )
 
 
-@BOOKS
+@ALL
 def test_format_and_kernel(book: Notebook) -> None:
     notebook = load(book)
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
@@ -64,13 +67,13 @@ def test_format_and_kernel(book: Notebook) -> None:
     }
 
 
-@BOOKS
+@ALL
 def test_is_valid(book: Notebook) -> None:
     nbformat = pytest.importorskip("nbformat")
     nbformat.validate(load(book))
 
 
-@BOOKS
+@ALL
 def test_carries_no_results(book: Notebook) -> None:
     for cell in cells(book, "code"):
         assert cell["outputs"] == []
@@ -78,7 +81,7 @@ def test_carries_no_results(book: Notebook) -> None:
         assert set(cell["metadata"]) <= {"tags"}
 
 
-@BOOKS
+@ALL
 def test_ids_are_unique_readable_and_share_a_prefix(book: Notebook) -> None:
     ids = [cell["id"] for cell in cells(book)]
     assert len(set(ids)) == len(ids)
@@ -111,7 +114,7 @@ def test_says_what_a_reader_needs_first(book: Notebook) -> None:
         assert f"- **{label}**" in about, label
 
 
-@BOOKS
+@ALL
 def test_explanations_are_short(book: Notebook) -> None:
     for cell in cells(book, "markdown")[1:]:
         text = source(cell)
@@ -120,7 +123,7 @@ def test_explanations_are_short(book: Notebook) -> None:
         assert len(words) <= 110, f"{cell['id']} has {len(words)} words"
 
 
-@BOOKS
+@ALL
 def test_parameters_are_those_of_the_schema(book: Notebook) -> None:
     nodes = parameters(book)
     assert tuple(node.target.id for node in nodes) == book.parameters
@@ -132,7 +135,7 @@ def test_parameters_are_those_of_the_schema(book: Notebook) -> None:
         assert ast.unparse(node.annotation) == type(default).__name__
 
 
-@BOOKS
+@ALL
 def test_each_parameter_says_what_it_means(book: Notebook) -> None:
     (cell,) = [c for c in cells(book) if "parameters" in c["metadata"].get("tags", [])]
     for line in source(cell).splitlines():
@@ -144,7 +147,7 @@ def test_each_parameter_says_what_it_means(book: Notebook) -> None:
         assert "=" not in meaning
 
 
-@BOOKS
+@ALL
 def test_cells_are_sentences_not_programs(book: Notebook) -> None:
     for cell in cells(book, "code"):
         if "parameters" in cell["metadata"].get("tags", []):
@@ -183,12 +186,21 @@ def test_opens_the_step_of_its_own_name(book: Notebook) -> None:
     assert f'step = open_step("{book.name}", globals())' in source(opening)
 
 
-@BOOKS
+@ALL
 def test_links_lead_somewhere(book: Notebook) -> None:
     known = {f"{other.name}.ipynb" for other in NOTEBOOKS}
     for cell in cells(book, "markdown"):
         for target in re.findall(r"\]\(([^)]+)\)", source(cell)):
             assert target.startswith("https://") or target in known, target
+
+
+def test_the_index_looks_and_says_how_to_go_on() -> None:
+    assert parts(INDEX) == ["about", "parameters", "look-why", "look", "use-why"]
+    text = "\n".join(source(cell) for cell in cells(INDEX))
+    assert text.startswith(f"# {INDEX.title}\n")
+    assert "from runbook import show_steps\n\nshow_steps(globals())" in text
+    for word in ("plan", "apply", "verify", "done", "not yet", "needs attention", "cannot tell"):
+        assert word in text
 
 
 def test_needs_come_before() -> None:

@@ -8,9 +8,22 @@ from typing import Any
 from runbook.checks import Context, Outcome, Verdict
 from runbook.proofs import Proof
 
-__all__ = ["Object", "absent", "anchor_link", "condition", "few", "from_proof", "judge", "planning"]
+__all__ = [
+    "NOT_FOUND",
+    "Object",
+    "absent",
+    "anchor_link",
+    "condition",
+    "few",
+    "from_proof",
+    "judge",
+    "planning",
+]
 
 Object = dict[str, Any]
+
+NOT_FOUND = "not found"
+"""What a check has seen of something that does not exist."""
 
 
 def judge(
@@ -96,7 +109,7 @@ def absent(
         title,
         False,
         expected=what,
-        seen="not found",
+        seen=NOT_FOUND,
         why=f"{notebook} has not been run, or it was deleted since",
         fix=f"run notebook {notebook}",
         linkerd=linkerd,
