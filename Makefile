@@ -17,7 +17,7 @@ lint: $(VENV)/.installed-dev ## style, types, layers
 	$(BIN)/mypy
 
 lab: $(VENV)/.installed ## the notebooks in JupyterLab
-	$(BIN)/runbook lab
+	$(BIN)/runbook lab $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

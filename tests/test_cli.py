@@ -11,7 +11,6 @@ import pytest
 from runbook import cli, rehearsal
 from runbook.cli import _status
 from runbook.errors import CheckError, InfrastructureError, StepError
-from runbook.lab import command, copy
 from runbook.notebooks import NOTEBOOKS
 
 
@@ -76,6 +75,8 @@ def test_show_suggests_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> N
         (["run", "--from", "99"], "there is no notebook '99'"),
         (["run", "--from", "16", "--until", "12"], "no notebook is left to run"),
         (["run", "--only", "00,bogus"], "'bogus'"),
+        (["lab", "-p", "mode=aply"], "did you mean apply?"),
+        (["lab", "--clustr", "pi"], "--clustr"),
     ],
 )
 @pytest.mark.usefixtures("untouched")
@@ -220,11 +221,3 @@ def test_rehearsal_status_says_whether_one_is_up(capsys: pytest.CaptureFixture[s
     assert _status(["rehearsal", "status"]) == 4
     assert _status(["rehearsal", "down"]) == 0
     assert capsys.readouterr().out == "down\nno rehearsal cluster was up\n"
-
-
-def test_lab_opens_a_copy(tmp_path: Path) -> None:
-    folder = copy(tmp_path)
-    assert sorted(path.stem for path in folder.iterdir()) == [book.name for book in NOTEBOOKS]
-    line = command(folder, ["--no-browser"])
-    assert f"--ServerApp.root_dir={folder}" in line
-    assert line[-1] == "--no-browser"

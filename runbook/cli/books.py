@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import click
+
+from runbook.cli.options import FILES, PAIRS, pairs_of
+from runbook.cli.render import near
 
 __all__ = ["lab", "list_", "show"]
 
@@ -45,20 +49,38 @@ def show(notebook: str) -> None:
 
 
 @click.command()
+@FILES
+@PAIRS
+@click.option("--cluster", metavar="NAME", help="'rehearsal' or the name of a kubeconfig context.")
+@click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
-def lab(options: tuple[str, ...]) -> int:
+def lab(
+    files: tuple[Path, ...],
+    pairs: tuple[str, ...],
+    cluster: str | None,
+    no_browser: bool,
+    options: tuple[str, ...],
+) -> int:
     """Open the notebooks in JupyterLab, as a dated copy under outputs/.
 
-    Further OPTIONS after `--` go to JupyterLab.
+    Its first page shows the state of every step on the cluster. The copy is set to the parameters
+    given here; on a cluster of yours its mode is plan, unless you name another. Further OPTIONS
+    after `--` go to JupyterLab.
     """
     from runbook import rehearsal
-    from runbook.lab import command, copy
+    from runbook.lab import command, copy, settings
+    from runbook.params import load
 
-    folder = copy()
-    click.echo(f"working copy: {folder}")
-    if not rehearsal.active():
+    overrides = pairs_of(pairs) | ({"cluster": cluster} if cluster is not None else {})
+    chosen = settings(load(files, overrides))
+    folder = copy(chosen=chosen)
+    click.echo(f"working copy: {near(folder)}")
+    where = chosen.get("cluster", "rehearsal")
+    if where != "rehearsal":
+        click.echo(f"set to {where}, mode {chosen['mode']}")
+    elif not chosen.get("kubeconfig") and not rehearsal.active():
         click.echo("No rehearsal cluster is up; `runbook rehearsal up` starts one.", err=True)
-    arguments = command(folder, options)
+    arguments = command(folder, ["--no-browser"] * no_browser + list(options))
     os.execv(arguments[0], arguments)  # noqa: S606 - replaces this process, no shell
 
 
