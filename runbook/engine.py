@@ -93,6 +93,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         super().__init__(execution, km=kernel.manager, **options)
         self.kc = kernel.client
         self._redact = redact
+        self.silent = False
         self._beat = time.monotonic()
 
     async def run(self) -> None:
@@ -120,7 +121,8 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         if self.kc.hb_channel.is_beating():
             self._beat = time.monotonic()
         elif time.monotonic() - self._beat > SILENCE:
-            raise DeadKernelError(f"it has not answered its heartbeat for {SILENCE:.0f} s")
+            self.silent = True
+            raise DeadKernelError
 
 
 async def execute(
@@ -167,8 +169,12 @@ async def execute(
                 fix="look at what it waits for; the page of the notebook shows the cell",
             ) from error
         except (DeadKernelError, RuntimeError, OSError) as error:
-            if not execution.interrupted:
-                raise kernel.failure("the kernel ended before the notebook did", error) from error
+            if execution.interrupted:
+                return
+            if client.silent:
+                silence = TimeoutError(f"it has not answered its heartbeat for {SILENCE:.0f} s")
+                raise kernel.failure("the kernel no longer answers", silence) from error
+            raise kernel.failure("the kernel ended before the notebook did", error) from error
 
 
 @contextmanager

@@ -6,8 +6,6 @@ import base64
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +13,26 @@ from typing import Any
 
 import pytest
 
-from runbook import runner
+from runbook import batch
 from runbook.errors import GuardError, LineError, ParameterError, UsageError
 from runbook.notebooks import NOTEBOOKS, find, select
 from runbook.params import Params
-from runbook.record import Record, StepRecord
+from runbook.record import Record, Status, StepRecord
 from runbook.runner import Runner
 
 UID = "0b4b7e5c-1111-2222-3333-444455556666"
+
+
+RESULT = """
+from IPython.display import publish_display_data
+check = dict.fromkeys(("id", "title", "expected", "seen", "why", "fix", "see", "linkerd"), "a")
+check |= {"title": "a holds", "verdict": globals().get("verdict", "pass")}
+result = {"type": "result", "checks": [check], "changed": globals().get("changed", 0)}
+result["undo"] = globals().get("undo", [])
+if not globals().get("unfinished"):
+    publish_display_data({"application/vnd.linkerd-runbook+json": result})
+"""
+"""The last cell of a test's notebook; what is said before it changes what it says."""
 
 
 class FakeCluster:
@@ -44,11 +54,18 @@ class Told:
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, str]] = []
+        self.cells: list[str] = []
         self.on_start: Callable[[], None] = lambda: None
 
     def started(self, step: StepRecord) -> None:
         self.lines.append(("started", step.notebook, step.status))
         self.on_start()
+
+    def cell(self, step: StepRecord, cell: str) -> None:
+        self.cells.append(cell)
+
+    def proved(self, step: StepRecord, status: Status) -> None:
+        self.lines.append(("proved", step.notebook, status))
 
     def ended(self, step: StepRecord) -> None:
         self.lines.append(("ended", step.notebook, step.status))
@@ -66,21 +83,22 @@ def run(
     """Give a function that runs code cells, one text a notebook, as the first notebooks."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    monkeypatch.setattr(runner, "source", lambda book: folder / f"{book.name}.ipynb")
+    monkeypatch.setattr(batch, "source", lambda book: folder / f"{book.name}.ipynb")
     monkeypatch.setattr("runbook.cluster.connect", lambda params: FakeCluster())
 
-    def go(*texts: str, **given: Any) -> Record:
+    def go(*texts: str, resumed: Record | None = None, minutes: float = 0, **given: Any) -> Record:
         books = NOTEBOOKS[: len(texts)]
         for book, text in zip(books, texts, strict=True):
             (folder / f"{book.name}.ipynb").write_text(json.dumps(notebook(text)))
-        batch = Runner(
+        runner = Runner(
             params=Params.parse(given),
             given=given,
             notebooks=books,
             output=tmp_path / "outputs",
             progress=told,
+            minutes=minutes,
         )
-        return batch.run()
+        return runner.resume(resumed.directory) if resumed else runner.run()
 
     return go
 
@@ -97,12 +115,20 @@ def notebook(text: str) -> dict[str, Any]:
         }
 
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    cells = [code("x-parameters", 'mode: str = "apply"', "parameters"), code("x-do", text)]
+    cells = [
+        code("x-parameters", 'mode: str = "apply"', "parameters"),
+        code("x-do", text),
+        code("x-result", RESULT),
+    ]
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
 
 
 def executed(record: Record, number: int) -> str:
     return (record.directory / f"{NOTEBOOKS[number].name}.ipynb").read_text()
+
+
+def files(record: Record) -> list[Path]:
+    return [path for path in record.directory.rglob("*") if path.is_file()]
 
 
 def raising(name: str) -> str:
@@ -119,6 +145,9 @@ def test_runs_in_order_and_keeps_a_record(run: Callable[..., Record], told: Told
     assert [step["status"] for step in result["steps"]] == ["ok", "ok"]
     assert all(step["seconds"] > 0 for step in result["steps"])
     assert '"plan\\n"' in executed(record, 1), "the parameter reached the kernel"
+    assert [cell for cell in told.cells if cell[:2] == "x-"] == [
+        *("x-parameters", "x-do", "x-result") * 2
+    ]
 
 
 def test_injects_what_was_given_and_the_guarded_uid(run: Callable[..., Record]) -> None:
@@ -163,7 +192,7 @@ def test_foreign_exception_is_a_failed_step(run: Callable[..., Record]) -> None:
     record = run("1 / 0")
     assert (record.status, record.exit_status) == ("failed", 3)
     assert record.steps[0].error["what"] == "division by zero"
-    assert str(Path(runner.__file__).parent.parent) not in executed(record, 0)
+    assert str(Path(batch.__file__).parent.parent) not in executed(record, 0)
 
 
 def test_dead_kernel_is_infrastructure(run: Callable[..., Record]) -> None:
@@ -172,31 +201,6 @@ def test_dead_kernel_is_infrastructure(run: Callable[..., Record]) -> None:
     assert "the kernel ended" in record.steps[0].error["what"]
     assert "last words" in record.steps[0].error["why"]
     assert [step.status for step in record.steps] == ["failed", "not-run"]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
-def test_kernel_ends_with_a_killed_runner(tmp_path: Path) -> None:
-    program = """
-import os, signal, sys
-from pathlib import Path
-from nbformat.v4 import new_code_cell, new_notebook
-from runbook.kernel import pool
-
-text = "import os; print(os.getpid()); os.kill(os.getppid(), 9); import time; time.sleep(60)"
-text = f"open({sys.argv[1]!r}, 'w').write(str(__import__('os').getpid())); " + text
-with pool(1) as kernels:
-    notebook = new_notebook(cells=[new_code_cell(text)], metadata={"papermill": {}})
-    next(kernels).execute(notebook)
-"""
-    pid = tmp_path / "pid"
-    done = subprocess.run([sys.executable, "-c", program, str(pid)], timeout=60, check=False)
-    assert done.returncode == -signal.SIGKILL
-    mark = f"/proc/{pid.read_text()}/stat"
-    for _ in range(500):
-        if not Path(mark).exists() or " Z " in Path(mark).read_text():
-            return
-        threading.Event().wait(0.01)
-    pytest.fail("the kernel outlived its runner by five seconds")
 
 
 def test_interrupt_is_recorded(run: Callable[..., Record], told: Told, tmp_path: Path) -> None:
@@ -255,7 +259,7 @@ def test_secret_references_never_reach_the_record(
     monkeypatch.setenv("RUNBOOK_TEST_SECRET", "correct-horse-battery")
     text = "import os\nprint(os.environ['RUNBOOK_TEST_SECRET'])"
     record = run(text, values={"secretish": "env:RUNBOOK_TEST_SECRET"})
-    for file in record.directory.iterdir():
+    for file in files(record):
         assert "correct-horse-battery" not in file.read_text(), file.name
     assert "env:RUNBOOK_TEST_SECRET" in (record.directory / "result.json").read_text()
 
@@ -263,7 +267,7 @@ def test_secret_references_never_reach_the_record(
 def test_local_paths_never_reach_the_record(run: Callable[..., Record], tmp_path: Path) -> None:
     given = {"kubeconfig": str(tmp_path / "config"), "chart_source": str(tmp_path / "charts")}
     record = run("print(kubeconfig, chart_source)", **given)
-    for file in record.directory.iterdir():
+    for file in files(record):
         assert str(tmp_path) not in file.read_text(), file.name
     assert "<kubeconfig> <chart_source>" in executed(record, 0)
 
@@ -315,7 +319,7 @@ def test_a_secret_kept_with_a_final_newline_is_found_in_what_a_notebook_prints(r
     record = run(
         "print('token', 'hunter-of-' + 'snarks')", values={"a": "secret:linkerd/extra/token"}
     )
-    written = b"".join(path.read_bytes() for path in record.directory.iterdir())
+    written = b"".join(path.read_bytes() for path in files(record))
     assert b"token" in written
     assert b"hunter-of-snarks" not in written
 
@@ -327,3 +331,119 @@ def test_a_reference_that_leads_nowhere_ends_the_run_before_it_starts(
     with pytest.raises(ParameterError, match="leads nowhere"):
         run("print(1)", values={"a": reference})
     assert told.lines == []
+
+
+def test_success_means_that_checks_ran_and_passed(run: Callable[..., Record]) -> None:
+    record = run("unfinished = True")
+    assert (record.status, record.exit_status) == ("failed", 3)
+    assert "without its result" in record.steps[0].error["what"]
+    record = run("verdict = 'fail'")
+    assert (record.status, record.exit_status) == ("check-failed", 1)
+    assert record.steps[0].error["what"] == "1 check failed: a holds"
+
+
+def test_time_for_the_whole_run_is_kept(run: Callable[..., Record]) -> None:
+    record = run("import time\ntime.sleep(60)", "1", minutes=0.03)
+    assert (record.status, record.exit_status) == ("failed", 4)
+    assert record.steps[0].error["why"] == "the time for the whole run was over"
+    assert [step.status for step in record.steps] == ["failed", "not-run"]
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_terminated_between_notebooks_is_recorded(
+    run: Callable[..., Record], told: Told, resumed: bool
+) -> None:
+    before = run("1", raising("CheckError")) if resumed else None
+    told.on_start = lambda: os.kill(os.getpid(), signal.SIGTERM)
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        record = run("1", "1", resumed=before)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert (record.status, record.exit_status) == ("interrupted", 130)
+    assert record.steps[0].status == ("ok" if resumed else "interrupted")
+
+
+COUNT = """
+import pathlib
+with pathlib.Path({path!r}).open("a") as file:
+    file.write(mode)
+changed, undo = (1, ["undo it"]) if mode == "apply" else (0, [])
+"""
+
+
+def test_resume_proves_what_was_done_and_goes_on(
+    run: Callable[..., Record], told: Told, tmp_path: Path
+) -> None:
+    done = COUNT.format(path=str(tmp_path / "done"))
+    first = run(done, "changed = 2\nundo = ['undo two']\n" + raising("WaitError"), "1")
+    kept = {path: path.read_bytes() for path in first.directory.rglob("*.ipynb")}
+    told.lines.clear()
+    second = run(done, "changed = 3\nundo = ['undo three']", "1", resumed=first)
+    assert second.directory == first.directory
+    assert (second.status, second.exit_status) == ("ok", 0)
+    assert (tmp_path / "done").read_text() == "applyverify", "looked at, not done again"
+    assert [line[0] for line in told.lines] == [
+        *("started", "proved", "ended", "started", "ended", "started", "ended")
+    ]
+    assert {path: path.read_bytes() for path in kept} == kept, "the first attempt is untouched"
+
+    result = json.loads((second.directory / "result.json").read_text())
+    assert [attempt["status"] for attempt in result["attempts"]] == ["failed", "ok"]
+    proved, again, new = result["steps"]
+    assert (proved["status"], proved["attempt"], proved["changed"]) == ("ok", 1, 1)
+    assert [proof["status"] for proof in proved["proofs"]] == ["ok"]
+    assert (again["status"], again["attempt"]) == ("ok", 2)
+    assert again["earlier"][0]["status"] == "failed"
+    assert again["earlier"][0]["error"]["name"] == "WaitError"
+    assert (new["attempt"], new["earlier"]) == (2, [])
+    for step in result["steps"]:
+        for found in (step, *step["proofs"], *step["earlier"]):
+            for name in found["files"].values():
+                assert (second.directory / name).is_file(), name
+
+
+def test_resume_does_again_what_no_longer_holds(run: Callable[..., Record], told: Told) -> None:
+    gone = "verdict = 'fail' if mode == 'verify' else 'pass'\nchanged = 1"
+    first = run(gone, raising("CheckError"))
+    second = run(gone, "1", resumed=first)
+    assert second.status == "ok"
+    step = second.steps[0]
+    assert (step.status, step.attempt, step.changed) == ("ok", 2, 2)
+    assert step.proofs[0]["status"] == "check-failed"
+    assert ("proved", step.notebook, "check-failed") in told.lines
+
+
+@pytest.mark.parametrize("mode", ["plan", "verify"])
+def test_resume_repeats_a_mode_that_only_reads(
+    run: Callable[..., Record], tmp_path: Path, mode: str
+) -> None:
+    done = COUNT.format(path=str(tmp_path / "done"))
+    first = run(done, raising("CheckError"), mode=mode)
+    assert run(done, "1", resumed=first, mode=mode).status == "ok"
+    assert (tmp_path / "done").read_text() == mode * 2
+
+
+def test_resume_refuses_another_cluster(
+    run: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(raising("CheckError"))
+    before = {path: path.read_bytes() for path in files(first)}
+    monkeypatch.setattr(FakeCluster, "uid", UID.replace("0b4b", "ffff"))
+    with pytest.raises(GuardError, match="another cluster"):
+        run("1", resumed=first)
+    assert {path: path.read_bytes() for path in files(first)} == before
+
+
+def test_resume_reads_what_a_killed_notebook_had_said(run: Callable[..., Record]) -> None:
+    first = run("changed = 4\nundo = ['undo four']", "1")
+    file = first.directory / "result.json"
+    result = json.loads(file.read_text())
+    result["steps"][0] |= {"status": "running", "changed": 0, "undo": [], "checks": []}
+    result["steps"][1]["status"] = "not-run"
+    file.write_text(json.dumps(result | {"status": "running"}))
+    second = run("undo = ['undo nothing']", "1", resumed=first)
+    step = second.steps[0]
+    assert (step.status, step.changed) == ("ok", 4)
+    assert step.undo == ["undo nothing", "undo four"]
+    assert step.earlier[0]["status"] == "interrupted"
