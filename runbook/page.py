@@ -44,42 +44,45 @@ def notebook(executed: Mapping[str, Any], *, run: Mapping[str, Any], name: str) 
 
     Args:
         executed: The notebook, already without secrets.
-        run: The ``result.json`` of its run, for title, badge and links. The page is meant for
-            the place that ``files`` of its step names; links are relative to it.
+        run: The ``result.json`` of its run, for title, badge and links. The page is that of the
+            run's last attempt and meant for the place its files have; links are relative to it.
         name: The notebook's name, such as ``12-identity-issuer``.
     """
     from runbook.rendering import Rendering
 
     steps = run["steps"]
     step = next(step for step in steps if step["notebook"] == name)
-    here = posixpath.dirname(step["files"].get("html", "")) or "."
-    pages = {
-        other["notebook"]: posixpath.relpath(other["files"]["html"], here)
-        if other["files"]
-        else f"{other['notebook']}.html"
-        for other in steps
-    }
-    before = steps[: steps.index(step)]
-    rendering = Rendering(links=pages)
+    shown = _shown(step, run["attempts"][-1]["number"])
+    here = posixpath.dirname(shown["files"].get("html", "")) or "."
+    pages = {other["notebook"]: _link(other, here) for other in steps}
+    before = [s["notebook"] for s in steps[: steps.index(step)] if s["files"].get("html")]
+    rendering = Rendering(links={name: page or f"{name}.html" for name, page in pages.items()})
     cells = [rendering.cell(cell) for cell in executed["cells"]]
-    html = (
-        _environment()
-        .get_template("notebook.html.j2")
-        .render(
-            run=run,
-            step=step,
-            cells=[cell for cell in cells if cell is not None],
-            styles=rendering.styles,
-            top=posixpath.relpath(".", here),
-            previous=next((s["notebook"] for s in reversed(before) if s["files"]), ""),
-            pages=pages,
-            earlier=[
-                (e, posixpath.relpath(e["files"]["html"], here) if e["files"] else "")
-                for e in step.get("earlier", ())
-            ],
-        )
+    template = _environment().get_template("notebook.html.j2")
+    html = template.render(
+        run=run,
+        step=step,
+        shown=shown,
+        cells=[cell for cell in cells if cell is not None],
+        styles=rendering.styles,
+        top=posixpath.relpath("index.html", here),
+        previous=(before[-1], pages[before[-1]]) if before else None,
+        done=_link(step, here) if shown is not step else "",
+        earlier=[(entry, _link(entry, here)) for entry in step["earlier"]],
     )
     return _encodable(html)
+
+
+def _shown(step: Mapping[str, Any], attempt: int) -> Mapping[str, Any]:
+    """Give what an attempt has of a step: the step itself, or the proof that it is still done."""
+    proofs = [proof for proof in step["proofs"] if proof["attempt"] == attempt]
+    return proofs[-1] if proofs and step["attempt"] != attempt else step
+
+
+def _link(step: Mapping[str, Any], here: str) -> str:
+    """Give the address of a step's page seen from a directory of the run; empty without a page."""
+    file = step["files"].get("html")
+    return posixpath.relpath(file, here) if file else ""
 
 
 def archive(summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -115,7 +118,7 @@ def _row(summary: Mapping[str, Any]) -> dict[str, Any]:
     return row | {
         "at": next((str(step["notebook"]) for step in ended), ""),
         "rehearsal": bool(summary.get("rehearsal")),
-        "started": str(summary.get("started") or "")[:16].replace("T", " "),
+        "started": _utc(str(summary["started"]))[:16] if summary.get("started") else "",
         "took": duration(summary["seconds"]) if summary.get("seconds") else "",
         "changed": summary.get("changed") or 0,
         "checks": summary.get("checks") or {},
@@ -139,8 +142,26 @@ def _environment() -> Environment:
     )
     environment.globals["policy"] = _POLICY
     environment.globals["style"] = Markup(_text("style.css"))  # noqa: S704 - a file of ours
-    environment.filters["duration"] = duration
+    environment.filters |= {"duration": duration, "utc": _utc, "number": _number}
     return environment
+
+
+def _utc(time: str) -> str:
+    """Give a time as people write it; those of a record are in UTC.
+
+    >>> _utc("2026-11-24T20:17:03+00:00")
+    '2026-11-24 20:17:03 UTC'
+    """
+    return f"{time[:19].replace('T', ' ')} UTC"
+
+
+def _number(value: float) -> str:
+    """Give four digits, and all of what stands before the point.
+
+    >>> _number(12.3456), _number(4194304), _number(0.000012)
+    ('12.35', '4,194,304', '1.2e-05')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 @cache

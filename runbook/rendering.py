@@ -21,8 +21,8 @@ from runbook.show import MEDIA_TYPE
 
 __all__ = ["Cell", "Output", "Rendering"]
 
-_FIRST, _LAST = 40_000, 20_000
-"""How many characters of a long text are kept of its start and of its end: some 700 lines."""
+_FIRST, _LAST = 20_000, 10_000
+"""How many characters of a long text are kept of its start and of its end: some 400 lines."""
 
 _HTML_LIMIT = 500_000
 """Longest HTML of one output, in characters; a longer one is shown as text."""

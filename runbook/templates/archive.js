@@ -13,8 +13,9 @@ function element(tag, text = "", className = "") {
   return made;
 }
 
-function cell(label, ...content) {
-  const made = element("td");
+// A label is shown on a phone, where the table has no head.
+function cell(content, className = "", label = "") {
+  const made = element("td", "", className);
   if (label) made.dataset.label = label;
   made.append(...content.filter((part) => part !== ""));
   return made;
@@ -26,7 +27,7 @@ function checks(counts) {
   const words = { pass: "passed", warn: "warned", fail: "failed", skip: "skipped" };
   return Object.entries(words)
     .filter(([verdict]) => counts[verdict])
-    .flatMap(([verdict, word]) => [element("span", `${counts[verdict]} ${word}`, verdict), " "]);
+    .flatMap(([verdict, word]) => [element("span", `${counts[verdict]} ${word}`, `count ${verdict}`), " "]);
 }
 
 function row(run) {
@@ -35,21 +36,20 @@ function row(run) {
   const badge = run.rehearsal ? element("span", "REHEARSAL", "badge rehearsal") : "";
   const made = element("tr");
   made.append(
-    cell("", link, " ", badge, element("br"), element("small", run.run, "skip")),
-    cell("Started", run.started),
-    cell("", element("span", spaced(run.status), run.status), run.at ? ` in ${run.at}` : ""),
-    cell("Line", run.line),
-    cell("Mode", run.mode),
-    cell("", ...checks(run.checks)),
-    cell("Changed", run.changed ? String(run.changed) : ""),
-    cell("Time", run.took),
+    cell([link, " ", badge, element("br"), element("small", run.run)]),
+    cell([run.started], "plain"),
+    cell([element("span", spaced(run.status), run.status), run.at ? ` in ${run.at}` : ""]),
+    cell([run.line], "plain"),
+    cell([run.mode], "plain"),
+    cell(checks(run.checks)),
+    cell([run.changed ? String(run.changed) : ""], "number", "Changed"),
+    cell([run.took], "number"),
   );
-  made.cells[6].className = made.cells[7].className = "number";
   return made;
 }
 
 function option(filter, value) {
-  const made = element("option", spaced(value));
+  const made = element("option", filter.name === "status" ? spaced(value) : value);
   made.value = value;
   filter.append(made);
 }
@@ -96,8 +96,13 @@ byId("empty").textContent = runs.length
   ? "No run fits. “Show all” takes search and filters away."
   : "There is no run yet. “runbook run” makes one.";
 controls.hidden = runs.length === 0;
-controls.addEventListener("input", () => { show(); remember(); });
+function changed() {
+  show();
+  remember();
+}
+controls.addEventListener("input", changed); // while typing
+controls.addEventListener("change", changed); // of a choice, in every browser
 controls.addEventListener("submit", (event) => event.preventDefault());
-controls.addEventListener("reset", () => setTimeout(() => { show(); remember(); }));
+controls.addEventListener("reset", () => setTimeout(changed)); // after the fields are empty
 addEventListener("hashchange", recall);
 recall();
