@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, Literal, get_args
 
 from runbook.archive.files import write_atomic
 
-__all__ = ["CHAIN", "Chain", "Event", "Line", "add", "parse", "read"]
+__all__ = ["CHAIN", "Chain", "Event", "Line", "add", "faults", "parse", "read"]
 
 CHAIN = "CHAIN"
 """Name of the file in the directory of all runs."""
@@ -127,6 +128,34 @@ def parse(raw: bytes) -> Line | None:
     sane = type(line.number) is int and all(isinstance(text, str) for text in texts)
     known = sane and line.event in get_args(Event) and _RUN.fullmatch(line.run)
     return line if known and line.text == raw else None
+
+
+def faults(chain: Chain) -> Iterator[tuple[str, str]]:
+    """Find the lines that are not as or where they were written.
+
+    Yields:
+        The run a line is about, as far as it can be read, and what is wrong with it.
+    """
+    first: dict[bytes, int] = {}
+    for place, (raw, line) in enumerate(zip(chain.raw, chain.lines, strict=True)):
+        here = f"line {place + 1}"
+        expected = chain.number(place - 1) + 1
+        if line is None:
+            run = re.search(rb'"run": "([^"/]*)"', raw)
+            yield run[1].decode(errors="replace") if run else "", f"{here} was changed"
+        elif raw in first:
+            yield line.run, f"{here} repeats line {first[raw]}"
+        elif line.number > expected:
+            gone = f"{line.number - expected} of the lines before it"
+            yield line.run, f"{gone} were removed or moved ({here}, numbered {line.number})"
+        elif line.number < expected:
+            yield line.run, f"{here} was moved: it is numbered {line.number}"
+        elif line.previous != chain.identity(place - 1):
+            yield line.run, f"{here} does not follow the one before it, which was changed"
+        first.setdefault(raw, place + 1)
+    if not chain.whole:
+        last = chain.lines[-1]
+        yield last.run if last else "", f"line {len(chain.raw)} has no end: the file was cut off"
 
 
 def add(output: Path, event: Event, run: str, manifest: str = "") -> Line:
