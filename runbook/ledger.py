@@ -1,7 +1,8 @@
 """The ledger of a run, ``run.json``: who is at it, and what to go on with when it was stopped.
 
 It is written when a run or a further attempt begins, and touched every few seconds while it goes
-on, so that a reader on any machine can tell a run at work from a dead one.
+on, so that a reader on any machine can tell a run at work from a dead one
+(:func:`runbook.archive.runs.alive`).
 """
 
 from __future__ import annotations
@@ -10,27 +11,23 @@ import json
 import os
 import re
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook import holder
 from runbook.archive.files import write_atomic
 from runbook.errors import UsageError
 from runbook.params import merge_values
 from runbook.secrets import REDACTED
 
-__all__ = ["FILE", "Ledger", "alive", "beating", "read"]
+__all__ = ["FILE", "Ledger", "beating", "read"]
 
 FILE = "run.json"
 BEAT = 5.0
 """Seconds between two signs of life."""
 _PLACE = re.compile(r"<(?:kubeconfig|chart_source|python|rehearsal)>")  # runbook.scrub writes them
-SILENCE = 60.0
-"""Seconds without one after which a run on another machine counts as dead."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +90,6 @@ def read(directory: Path) -> Ledger:
             why=f"its {FILE} cannot be read: {type(error).__name__}",
             fix="run the notebooks again: what is done stays done",
         ) from None
-
-
-def alive(directory: Path) -> bool:
-    """Tell whether somebody is still at work on a run that has not ended."""
-    try:
-        mark = read(directory).holder
-        silent = time.time() - (directory / FILE).stat().st_mtime
-    except (UsageError, OSError):
-        return False
-    return not holder.is_gone(mark) and (holder.is_ours(mark) or silent < SILENCE)
 
 
 def _incomplete(value: Any) -> bool:

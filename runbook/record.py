@@ -177,6 +177,8 @@ class Record:
         """
         record = cls(directory, attempts=attempts, **facts)
         record._folder.mkdir(exist_ok=True)
+        for left in directory.rglob(".*"):  # half of a file that was being written as it was killed
+            left.unlink()
         record._open(given)
         return record
 
@@ -237,16 +239,17 @@ class Record:
             write_atomic(folder / f"{notebook}.log", self._scrub(log))
 
     def save(self) -> None:
-        """Write ``result.json`` as things stand."""
-        text = json.dumps(self.result(), indent=1, ensure_ascii=False)
+        """Write ``result.json`` and the page of the run as things stand."""
+        result = self.result()
+        text = json.dumps(result, indent=1, ensure_ascii=False)
         write_atomic(self.directory / RESULT, text + "\n")
+        write_atomic(self.directory / "index.html", page.index(result))
 
     def finish(self, status: Status, exit_status: int) -> None:
         """Write the end of the run, seal its files and bring the index of all runs up to date."""
         self._ended = datetime.now(UTC)
         self.status, self.exit_status = status, exit_status
         self.save()
-        write_atomic(self.directory / "index.html", page.index(self.result()))
         manifest.seal(self.directory)
         index.refresh(self.directory.parent)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from runbook import ledger, releases
 from runbook.batch import Batch, Progress
 from runbook.errors import GuardError
+from runbook.exclusive import sole_run
 from runbook.kernel import Kernels, warm_up
 from runbook.notebooks import Notebook
 from runbook.record import Record, StepRecord, load_steps, read_result
@@ -64,12 +65,13 @@ class Runner:
         """
         forked = warm_up()
         cluster = self._connect()
-        record = Record.begin(
-            self.output,
-            steps=[StepRecord(book.name, book.title) for book in self.notebooks],
-            **self._facts(cluster),
-        )
-        return self._work(record, forked)
+        with sole_run(self.output, cluster.uid):
+            record = Record.begin(
+                self.output,
+                steps=[StepRecord(book.name, book.title) for book in self.notebooks],
+                **self._facts(cluster),
+            )
+            return self._work(record, forked)
 
     def resume(self, directory: Path) -> Record:
         """Go on with a run that was stopped, in the record it has.
@@ -100,8 +102,9 @@ class Runner:
             for attempt in before["attempts"]
         ]
         steps = load_steps(directory)
-        record = Record.resume(directory, attempts=attempts, steps=steps, **self._facts(cluster))
-        return self._work(record, forked)
+        facts = self._facts(cluster) | {"attempts": attempts, "steps": steps}
+        with sole_run(self.output, cluster.uid):
+            return self._work(Record.resume(directory, **facts), forked)
 
     def _connect(self) -> Cluster:
         from runbook.cluster import connect

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -13,49 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batch_place import PARAMS, ROOT, Place
 
 from runbook import rehearsal
 from runbook.cluster import connect
 from runbook.notebooks import NOTEBOOKS
 from runbook.params import Params
 
-ROOT = Path(__file__).parent.parent
-PARAMS = ROOT / "params" / "rehearsal.yaml"
-RUNBOOK = (sys.executable, "-c", "from runbook.cli import main; main()")
-
 pytestmark = pytest.mark.timeout(280)
-
-
-class Place:
-    """A rehearsal cluster to keep, and a directory for records."""
-
-    def __init__(self, directory: Path) -> None:
-        self.rehearsal = directory / "rehearsal"
-        self.output = directory / "outputs"
-        self.environment = {**os.environ, "RUNBOOK_REHEARSAL_DIR": str(self.rehearsal)}
-
-    def command(self, *arguments: str) -> list[str]:
-        return [*RUNBOOK, "run", "-f", str(PARAMS), "--output", str(self.output), *arguments]
-
-    def run(self, *arguments: str, status: int = 0) -> tuple[dict[str, Any], str]:
-        """Run notebooks; give ``result.json`` of the run and what was printed."""
-        done = subprocess.run(
-            self.command(*arguments),
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=250,
-            check=False,
-        )
-        assert done.returncode == status, f"{done.stdout}\n{done.stderr}"
-        newest = max(self.output.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        return json.loads((newest / "result.json").read_text()), done.stdout
-
-    def start(self, kubernetes: str = "1.35") -> None:
-        """Start the cluster by command, as a user does; it prints its kubeconfig and no more."""
-        command = [*RUNBOOK, "rehearsal", "up", "--kubernetes", kubernetes]
-        shown = subprocess.check_output(command, env=self.environment, text=True, timeout=120)
-        assert shown == f"{self.rehearsal / 'kubeconfig'}\n"
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +32,6 @@ def test_an_unreadable_one_is_explained(tmp_path: Path, content: str | None) -> 
         (tmp_path / ledger.FILE).write_text(content)
     with pytest.raises(UsageError, match="cannot be gone on with"):
         ledger.read(tmp_path)
-    assert not ledger.alive(tmp_path)
 
 
 def test_what_is_given_now_wins() -> None:
@@ -55,26 +52,6 @@ def test_what_a_record_does_not_keep_must_be_given_again(value: Any) -> None:
         kept.parameters({})
     assert "-p NAME=VALUE" in caught.value.fix
     assert kept.parameters({"kubeconfig": "/x"})["kubeconfig"] == "/x"
-
-
-def test_a_run_of_this_process_is_alive(tmp_path: Path) -> None:
-    made().write(tmp_path)
-    os.utime(tmp_path / ledger.FILE, (0, 0))
-    assert ledger.alive(tmp_path), "the process table knows better than the clock"
-
-
-def test_a_run_whose_process_is_gone_is_not(tmp_path: Path) -> None:
-    program = "from runbook import holder; print(holder.mine())"
-    mark = subprocess.check_output([sys.executable, "-c", program], text=True).strip()
-    made(holder=mark).write(tmp_path)
-    assert not ledger.alive(tmp_path)
-
-
-def test_a_run_elsewhere_is_judged_by_its_signs_of_life(tmp_path: Path) -> None:
-    made(holder="elsewhere.1.2").write(tmp_path)
-    assert ledger.alive(tmp_path)
-    os.utime(tmp_path / ledger.FILE, (0, 0))
-    assert not ledger.alive(tmp_path)
 
 
 def test_shows_signs_of_life_while_it_lasts(

@@ -8,46 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from executed_samples import failed, finished, notebook, outcome, shown
 
-from runbook.errors import CheckError
-from runbook.record import MEDIA_TYPE, Record, StepRecord, collect, read_error, scrubber
+from runbook.errors import CheckError, UsageError
+from runbook.executed import collect
+from runbook.record import Record, StepRecord, load_steps, read_result
+from runbook.scrub import scrubber
 from runbook.secrets import Redactor
 
 KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIGt3\n-----END EC PRIVATE KEY-----\n"
 TARGET = {"name": "pi", "uid": "0b4b7e5c-1111-2222-3333-444455556666", "version": "1.35.0+k3s1"}
 
 
-def notebook(*outputs: dict[str, Any], text: str = "# Title") -> dict[str, Any]:
-    code = {
-        "cell_type": "code",
-        "id": "issuer-plan",
-        "metadata": {},
-        "execution_count": 1,
-        "source": "step.plan()",
-        "outputs": list(outputs),
-    }
-    words = {"cell_type": "markdown", "id": "issuer-about", "metadata": {}, "source": text}
-    return {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [words, code]}
-
-
-def shown(data: dict[str, Any], **forms: str) -> dict[str, Any]:
-    bundle: dict[str, Any] = {MEDIA_TYPE: data, **forms}
-    return {"output_type": "display_data", "metadata": {}, "data": bundle}
-
-
-def failed(error: Exception) -> dict[str, Any]:
-    name, text = type(error).__name__, str(error)
-    return {"output_type": "error", "ename": name, "evalue": text, "traceback": [text]}
-
-
-def outcome(name: str, verdict: str) -> dict[str, str]:
-    empty = dict.fromkeys(("expected", "seen", "why", "fix", "see", "linkerd"), "")
-    return {**empty, "id": name, "title": name, "verdict": verdict}
-
-
 def record(output: Path, *, target: dict[str, Any] | None = None, **parameters: Any) -> Record:
-    return Record(
+    return Record.begin(
         output,
+        given=parameters,
         target={**TARGET, "rehearsal": False, **(target or {})},
         parameters={"mode": "apply", "line": "edge-2.20", **parameters},
         steps=[StepRecord("12-identity-issuer", "Issue"), StepRecord("13-trust-anchor", "Read")],
@@ -55,73 +31,12 @@ def record(output: Path, *, target: dict[str, Any] | None = None, **parameters: 
     )
 
 
-def test_result_wins_over_its_parts() -> None:
-    found = collect(
-        notebook(
-            shown({"type": "verdicts", "outcomes": [outcome("early", "pass")]}),
-            shown(
-                {
-                    "type": "result",
-                    "checks": [outcome("all", "warn")],
-                    "plans": [],
-                    "changed": 3,
-                    "timings": [{"name": "apply", "seconds": 1.0}],
-                    "undo": ["kubectl delete ..."],
-                }
-            ),
-        )
-    )
-    assert [check["id"] for check in found["checks"]] == ["all"]
-    assert found["changed"] == 3
-    assert found["undo"] == ["kubectl delete ..."]
-    assert found["error"] is None
-
-
-def test_what_a_failed_notebook_got_to_is_kept() -> None:
-    change = {"action": "create", "kind": "Namespace", "namespace": "", "name": "linkerd"}
-    found = collect(
-        notebook(
-            shown({"type": "verdicts", "outcomes": [outcome("a", "pass"), outcome("b", "fail")]}),
-            shown({"type": "plan", "digest": "d1", "changes": [change]}),
-            failed(CheckError("1 check failed: b", why="no\nreason", fix="mend b")),
-        )
-    )
-    step = StepRecord("12", "Issue", **found)
-    assert (step.count("pass"), step.count("fail"), step.planned) == (1, 1, 1)
-    assert found["error"] == {
-        "name": "CheckError",
-        "what": "1 check failed: b",
-        "why": "no\nreason",
-        "fix": "mend b",
-        "see": "",
-    }
-
-
-def test_plans_count_changes_only() -> None:
-    same = {"action": "none", "kind": "Namespace", "namespace": "", "name": "linkerd"}
-    assert StepRecord("11", "x", plans=[{"digest": "d", "changes": [same]}]).planned == 0
-
-
-def test_other_outputs_are_passed_over() -> None:
-    stream = {"output_type": "stream", "name": "stdout", "text": "hello"}
-    assert collect(notebook(stream, shown({"type": "step"})))["checks"] == []
-    assert collect(notebook({**shown({}), "data": {MEDIA_TYPE: "no object"}}))["error"] is None
-
-
-@pytest.mark.parametrize("error", [CheckError("what"), CheckError("what", fix="fix", see="see")])
-def test_error_text_is_read_back(error: CheckError) -> None:
-    parts = read_error("CheckError", str(error))
-    assert (parts["what"], parts["why"], parts["fix"], parts["see"]) == (
-        *("what", ""),
-        *(error.fix, error.see),
-    )
-
-
-def test_paths_are_replaced_whole() -> None:
-    scrub = scrubber(lambda value: value, {"/home/pi": "~", "/home/pi/clone": ".", "/": "no"})
-    assert scrub({"/home/pi/a": ["/home/pi/clone/b", "/home/pirate", 1, None]}) == {
-        "~/a": ["./b", "/home/pirate", 1, None]
-    }
+def keep(record: Record, executed: dict[str, Any], log: str = "") -> None:
+    """Keep the first notebook, as the batch does."""
+    name = "12-identity-issuer"
+    record.draft(name, executed)
+    record.update(name, attempt=record.attempt, files=record.files(name))
+    record.keep(name, log)
 
 
 def test_nothing_kept_holds_a_secret_or_a_local_path(tmp_path: Path) -> None:
@@ -130,14 +45,12 @@ def test_nothing_kept_holds_a_secret_or_a_local_path(tmp_path: Path) -> None:
     output = shown({"type": "step", "note": text}, **{"text/html": text, "text/plain": text})
     executed = notebook(output, failed(RuntimeError(text)), text=text)
     kept.update("12-identity-issuer", status="failed", **collect(executed))
-    kept.keep("12-identity-issuer", executed)
+    keep(kept, executed, log=text)
     kept.finish("failed", 3)
-    files = list(kept.directory.iterdir())
-    assert {file.name for file in files} == {
-        "12-identity-issuer.ipynb",
-        "12-identity-issuer.html",
-        "index.html",
-        "result.json",
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {file.name for file in files} > {
+        *("12-identity-issuer.ipynb", "12-identity-issuer.html", "12-identity-issuer.log"),
+        *("index.html", "result.json", "run.json", "MANIFEST", "CHAIN"),
     }
     for file in files:
         content = file.read_text()
@@ -149,12 +62,12 @@ def test_result_says_what_happened(tmp_path: Path) -> None:
     kept = record(tmp_path)
     checks = [outcome("a", "pass"), outcome("b", "warn")]
     kept.update("12-identity-issuer", status="ok", checks=checks, changed=2, seconds=1.5)
-    kept.keep("12-identity-issuer", notebook())
+    keep(kept, notebook())
     kept.finish("ok", 0)
     result = json.loads((kept.directory / "result.json").read_text())
     assert result["run"] == kept.directory.name
     assert re.fullmatch(r"\d{8}-\d{6}-pi-[0-9a-f]{4}", result["run"])
-    assert (result["schema"], result["status"], result["exit_status"]) == (1, "ok", 0)
+    assert (result["schema"], result["status"], result["exit_status"]) == (2, "ok", 0)
     assert result["checks"] == {"pass": 1, "warn": 1, "fail": 0, "skip": 0}
     assert result["changed"] == 2
     assert result["cluster"]["uid"] == TARGET["uid"]
@@ -178,7 +91,7 @@ def test_run_that_was_killed_reads_as_running(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rehearsal", [True, False])
 def test_pages_say_rehearsal_when_it_was_one(tmp_path: Path, rehearsal: bool) -> None:
     kept = record(tmp_path, target={"rehearsal": rehearsal})
-    kept.keep("12-identity-issuer", notebook())
+    keep(kept, notebook())
     kept.save()
     for name in ("index.html", "12-identity-issuer.html"):
         content = (kept.directory / name).read_text()
@@ -194,7 +107,7 @@ def test_pages_load_nothing_and_escape_everything(tmp_path: Path) -> None:
         failed(CheckError("<script>error")),
     )
     kept.update("12-identity-issuer", status="check-failed", **collect(executed))
-    kept.keep("12-identity-issuer", executed)
+    keep(kept, executed)
     kept.finish("check-failed", 1)
     for page in kept.directory.glob("*.html"):
         content = page.read_text()
@@ -224,7 +137,42 @@ def test_files_are_written_whole_or_not_at_all(
 def test_links_between_notebooks_lead_to_pages_of_the_run(tmp_path: Path) -> None:
     kept = record(tmp_path)
     text = "[anchor](13-trust-anchor.ipynb) [control plane](15-control-plane.ipynb)"
-    kept.keep("12-identity-issuer", notebook(text=text))
+    keep(kept, notebook(text=text))
     page = (kept.directory / "12-identity-issuer.html").read_text()
     assert '<a href="13-trust-anchor.html">anchor</a>' in page
     assert "<a>control plane</a>" in page
+
+
+def test_attempts_keep_files_of_their_own(tmp_path: Path) -> None:
+    first = record(tmp_path)
+    keep(first, notebook(finished(), text="# First"))
+    first.update("12-identity-issuer", status="check-failed")
+    first.finish("check-failed", 1)
+    before = {path: path.read_bytes() for path in first.directory.glob("12-*")}
+    second = Record.resume(
+        first.directory,
+        given={},
+        attempts=read_result(first.directory)["attempts"],
+        target={**TARGET, "rehearsal": False},
+        parameters={"mode": "apply", "line": "edge-2.20"},
+        steps=load_steps(first.directory),
+        scrub=lambda value: value,
+    )
+    second.put(second.step("12-identity-issuer").again())
+    keep(second, notebook(finished(), text="# Second"))
+    second.finish("ok", 0)
+    assert {path: path.read_bytes() for path in before} == before
+    result = read_result(second.directory)
+    assert result["status"] == "ok"
+    assert [attempt["number"] for attempt in result["attempts"]] == [1, 2]
+    step = result["steps"][0]
+    assert step["files"]["html"] == "attempt-2/12-identity-issuer.html"
+    assert "Second" in (second.directory / step["files"]["html"]).read_text()
+    assert step["earlier"][0]["files"]["html"] == "12-identity-issuer.html"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 1}', '{"schema": 99}'])
+def test_a_record_that_cannot_be_read_is_explained(tmp_path: Path, content: str) -> None:
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(UsageError):
+        load_steps(tmp_path)

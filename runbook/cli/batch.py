@@ -101,13 +101,19 @@ def resume(
     run; give again what a record does not keep.
     """
     from runbook import ledger
-    from runbook.archive import runs
+    from runbook.archive import index, runs
     from runbook.notebooks import find
     from runbook.params import load
 
     archive = output or _outputs()
-    directory = archive / runs.find(archive, name).run
-    _refuse_at_work(directory)
+    found = runs.find(index.load(archive), name)
+    if found.status == "running":
+        raise UsageError(
+            f"the run {found.run} is still going on",
+            why="its process shows signs of life",
+            fix="wait for its end, or end it",
+        )
+    directory = archive / found.run
     before = ledger.read(directory)
     given = before.parameters(load(files, pairs_of(pairs)))
     runner = _runner(given, tuple(find(book) for book in before.notebooks), archive, minutes)
@@ -138,18 +144,6 @@ def _outputs() -> Path:
     from runbook.notebooks import home
 
     return home() / "outputs"
-
-
-def _refuse_at_work(directory: Path) -> None:
-    from runbook import ledger
-    from runbook.record import read_result
-
-    if read_result(directory)["status"] == "running" and ledger.alive(directory):
-        raise UsageError(
-            f"the run {directory.name} is still going on",
-            why="its process shows signs of life",
-            fix="wait for its end, or end it",
-        )
 
 
 @contextmanager
