@@ -18,8 +18,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"linkerd"}),
     frozenset({"step", "cells", "applied", "result"}),
     frozenset({"runner", "record", "page", "rendering", "kernel", "lab", "overview", "doctor", "temporary"})
-    | frozenset({"archive"}),
+    | frozenset({"archive", "exclusive", "fleet", "notify"}),
     frozenset({"cli"}),
+    frozenset({"__main__"}),
 )
 """From the lowest to the highest; a new module must be given its place here."""
 
