@@ -135,6 +135,8 @@ def _attempt(opener: OpenerDirector, address: str, content: bytes) -> tuple[str,
     except (ValueError, InvalidURL):
         return "it is no valid address", False
     except URLError as error:  # its text may hold the address
+        if isinstance(error.reason, str):  # no host, or no such scheme
+            return "it is no valid address", False
         return f"no connection ({type(error.reason).__name__})", True
     except (OSError, HTTPException) as error:
         return f"no answer ({type(error).__name__})", True
