@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runbook import cells, releases, show
+from runbook.archive import index
 from runbook.checks import Outcome, Unread, is_blind
 from runbook.cluster import Cluster, connect
 from runbook.errors import CheckError, RunbookError, UnreachableError
@@ -278,18 +279,12 @@ def _code(book: Notebook, given: Mapping[str, Any]) -> Iterator[str]:
 def _last_runs(output: Path, uid: str) -> dict[str, str]:
     """Give when each notebook was last run on a cluster in batch, and what came of it."""
     found: dict[str, str] = {}
-    for path in sorted(output.glob("*/result.json"), reverse=True):  # names begin with the date
-        try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if not uid or kept["cluster"]["uid"] != uid:
-                continue
-            for step in kept["steps"]:
-                if step["started"]:
-                    when = step["started"][:16].replace("T", " ")
-                    told = f"{kept['mode']} {step['status']}, {when} UTC"
-                    found.setdefault(step["notebook"], told)
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # not a record of ours, or one that is being written
-        if len(found) == len(NOTEBOOKS):
-            break
+    if not uid or not output.is_dir():
+        return found
+    for made in index.load(output):
+        for step in made.steps if made.uid == uid else ():
+            if step["status"] != "not-run":
+                status = made.status if step["status"] == "running" else step["status"]
+                when = made.started[:16].replace("T", " ")
+                found.setdefault(step["notebook"], f"{made.mode} {status}, {when} UTC")
     return found
