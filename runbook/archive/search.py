@@ -107,5 +107,5 @@ def _places(run: Summary, words: Sequence[str]) -> list[Place]:
     for line in run.text.split("\n"):
         lower = line.lower()
         if count := sum(word in lower for word in words):
-            counted.append((-count, Place(*line.split("\t", 2))))
+            counted.append((-count, Place(*f"{line}\t\t".split("\t")[:3])))
     return [place for _, place in sorted(counted, key=lambda pair: pair[0])]

@@ -105,9 +105,10 @@ def _record(directory: Path, lines: list[Line]) -> Iterator[Finding]:
     yield from _survey(directory, found)
     yield from _named(directory)
     if lines and lines[-1].event == "pruned":
-        problem = "pruning it was cut short"
-        yield Finding(run, "", "note", problem, "`runbook records prune` ends it")
-        lines = lines[:-1]
+        yield Finding(
+            run, "", "note", "pruned, yet there: cut short, or restored; checked as before"
+        )
+        lines = [line for line in lines if line.event != "pruned"]
     seals = [line for line in lines if line.event == "sealed"]
     for number, line in enumerate(seals[:-1], 1):
         yield from _earlier(directory, found, line, (set_aside(number),))
