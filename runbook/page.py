@@ -30,8 +30,6 @@ _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
-_IN_SCRIPT = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
-"""What would end a script element or a line of it, as JSON escapes."""
 
 
 def index(result: Mapping[str, Any]) -> str:
@@ -93,17 +91,19 @@ def archive(summaries: Sequence[Mapping[str, Any]]) -> str:
     Args:
         summaries: One a run: ``run`` (its directory), ``status``, ``mode``, ``line``,
             ``cluster``, ``rehearsal``, ``started``, ``seconds``, ``changed``, ``checks`` (a count
-            for each verdict), ``steps`` (``notebook`` and ``status``), ``text`` (what a search
-            looks through, in lower case) and ``readable``. All but ``run`` may be missing.
+            for each verdict), ``steps`` (``notebook`` and ``status``), ``problem`` (its first
+            error in one line), ``text`` (what a search looks through, in lower case) and
+            ``readable``. All but ``run`` may be missing.
     """
     newest_first = sorted(summaries, key=lambda summary: str(summary["run"]), reverse=True)
+    # ASCII only: that takes care of what JSON and JavaScript do not agree about
     rows = json.dumps([_row(summary) for summary in newest_first], separators=(",", ":"))
     script = _text("archive.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return Template(_text("archive.html")).substitute(
         policy=f"{_POLICY}; script-src 'sha256-{digest}'",
         style=_text("style.css"),
-        runs=rows.translate(_IN_SCRIPT),
+        runs=rows.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"),
         script=script,
     )
 
@@ -114,6 +114,7 @@ def _row(summary: Mapping[str, Any]) -> dict[str, Any]:
     row = {name: str(summary.get(name) or "") for name in words}
     if not summary.get("readable", True):
         row["status"] = "unreadable"
+    text = [*(row[name].lower() for name in words), *(summary.get("text") or "").split()]
     ended = (s for s in summary.get("steps") or () if s["status"] not in ("ok", "not-run"))
     return row | {
         "at": next((str(step["notebook"]) for step in ended), ""),
@@ -122,7 +123,8 @@ def _row(summary: Mapping[str, Any]) -> dict[str, Any]:
         "took": duration(summary["seconds"]) if summary.get("seconds") else "",
         "changed": summary.get("changed") or 0,
         "checks": summary.get("checks") or {},
-        "text": " ".join([*(row[name].lower() for name in words), summary.get("text") or ""]),
+        "problem": str(summary.get("problem") or ""),
+        "text": " ".join(dict.fromkeys(text)),  # each word once: a fourth of the text
     }
 
 

@@ -173,7 +173,7 @@ def summaries() -> list[dict[str, Any]]:
         samples.summary("20261123-000000-pi-aaaa", "failed", text="issuer missing"),
         samples.summary("20261122-000000-lab-bbbb", cluster="lab", line="stable-2.14"),
         samples.summary("20261121-000000-lab-cccc", "check-failed", cluster="lab", mode="verify"),
-        samples.summary("20261120-000000-x-dddd", cluster=WORSE, line=HOSTILE, text=WORSE),
+        samples.summary("20261120-000000-x-dddd", cluster=WORSE, line=HOSTILE, problem=WORSE),
         samples.summary(f"20261119-000000-{LONG}", cluster=LONG, rehearsal=True),
         {"run": "20261118-000000-pi-eeee", "readable": False},
     ]

@@ -232,14 +232,17 @@ def test_archive_shows_where_a_run_ended() -> None:
         {"notebook": "12-identity-issuer", "status": "failed"},
         {"notebook": "13-trust-anchor", "status": "not-run"},
     ]
-    (row,) = rows_of(page.archive([samples.summary("a", "failed", steps=steps)]))
+    made = samples.summary("a", "failed", steps=steps, problem="WaitError: late")
+    (row,) = rows_of(page.archive([made]))
     assert (row["status"], row["at"]) == ("failed", "12-identity-issuer")
+    assert row["problem"] == "WaitError: late"
     assert (row["started"], row["took"]) == ("2026-11-24 20:17", "24.1 s")
 
 
 def test_archive_searches_the_given_text_and_what_it_shows() -> None:
-    (row,) = rows_of(page.archive([samples.summary("RUN-1", cluster="Pi", text="issuer x")]))
-    assert row["text"] == "run-1 ok apply edge-2.20 pi issuer x"
+    text = "12-identity-issuer\tissuer\tissuer x\n\tok"
+    (row,) = rows_of(page.archive([samples.summary("RUN-1", cluster="Pi", text=text)]))
+    assert row["text"] == "run-1 ok apply edge-2.20 pi 12-identity-issuer issuer x"
 
 
 def test_archive_lists_a_run_it_could_not_read() -> None:

@@ -34,11 +34,12 @@ function row(run) {
   const link = element("a", run.cluster || run.run);
   link.href = `${encodeURIComponent(run.run)}/${run.status === "unreadable" ? "" : "index.html"}`;
   const badge = run.rehearsal ? element("span", "REHEARSAL", "badge rehearsal") : "";
+  const problem = run.problem ? element("small", run.problem) : "";
   const made = element("tr");
   made.append(
-    cell([link, " ", badge, element("br"), element("small", run.run)]),
+    cell([link, " ", badge, element("small", run.run)]),
     cell([run.started], "plain"),
-    cell([element("span", spaced(run.status), run.status), run.at ? ` in ${run.at}` : ""]),
+    cell([element("span", spaced(run.status), run.status), run.at ? ` in ${run.at}` : "", problem]),
     cell([run.line], "plain"),
     cell([run.mode], "plain"),
     cell(checks(run.checks)),
