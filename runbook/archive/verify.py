@@ -23,7 +23,7 @@ from runbook.archive.manifest import MANIFEST, PREPARED, Manifest, files, parse,
 from runbook.archive.runs import is_name
 from runbook.errors import UsageError
 
-__all__ = ["Finding", "verify"]
+__all__ = ["Finding", "differences", "verify"]
 
 _RESTORE = "restore it from a copy; without one, what it said is lost"
 _TRIES = 10
@@ -124,7 +124,7 @@ def _record(directory: Path, lines: list[Line]) -> Iterator[Finding]:
         manifest, problems = _manifest(directory, seals[-1], (MANIFEST, PREPARED))
         yield from problems
         if manifest:
-            yield from _differences(run, found, manifest.files)
+            yield from differences(run, found, manifest.files)
 
 
 def _survey(directory: Path, found: dict[str, Digest]) -> Iterator[Finding]:
@@ -163,7 +163,7 @@ def _unsealed(directory: Path, found: dict[str, Digest]) -> Iterator[Finding]:
     yield Finding(run, MANIFEST, "fail", problem, "restore CHAIN from a copy")
     manifest = parse((directory / MANIFEST).read_bytes())
     if manifest:
-        yield from _differences(run, found, manifest.files)
+        yield from differences(run, found, manifest.files)
 
 
 def _earlier(
@@ -175,7 +175,7 @@ def _earlier(
     if manifest:
         kept = {name: known for name, known in manifest.files.items() if _permanent(name)}
         there = {name: known for name, known in found.items() if name in kept}
-        yield from _differences(directory.name, there, kept)
+        yield from differences(directory.name, there, kept)
 
 
 def _permanent(name: str) -> bool:
@@ -203,9 +203,16 @@ def _manifest(
     return manifest, [Finding(run, path.name, "fail", problem, _RESTORE)]
 
 
-def _differences(
+def differences(
     run: str, found: Mapping[str, Digest], sealed: Mapping[str, Digest]
 ) -> Iterator[Finding]:
+    """Compare the files of a record with those that were sealed.
+
+    Args:
+        run: Name of the record.
+        found: Its files as they are.
+        sealed: Its files as its MANIFEST lists them.
+    """
     for name in sorted(found.keys() | sealed.keys()):
         if name not in found:
             yield Finding(run, name, "fail", "is gone", _RESTORE)
