@@ -39,7 +39,7 @@ function row(run) {
   made.append(
     cell([link, " ", badge, element("small", run.run)]),
     cell([run.started], "plain"),
-    cell([element("span", spaced(run.status), run.status), run.at ? ` in ${run.at}` : "", problem]),
+    cell([element("span", spaced(run.status), run.status), run.at && !run.problem ? ` in ${run.at}` : "", problem]),
     cell([run.line], "plain"),
     cell([run.mode], "plain"),
     cell(checks(run.checks)),
@@ -65,7 +65,7 @@ function show() {
     run.row.hidden = !fits;
     shown += fits;
   }
-  byId("count").value = `${shown} of ${runs.length} run${runs.length === 1 ? "" : "s"}`;
+  byId("count").value = runs.length ? `${shown} of ${runs.length} run${runs.length > 1 ? "s" : ""}` : "";
   byId("table").hidden = shown === 0;
   byId("empty").hidden = shown > 0;
 }
