@@ -105,7 +105,9 @@ def test_verify_reads_what_apply_left(runs: Runs) -> None:
 def test_records_hold_no_private_key_and_no_local_path(runs: Runs, place: Place) -> None:
     assert runs
     files = [path for path in place.output.rglob("*") if path.is_file()]
-    assert len(files) == 4 * (2 * len(NOTEBOOKS) + 2)
+    whole = len(("result.json", "run.json", "index.html", "MANIFEST"))
+    kept = [path for record in place.records() for path in record.rglob("*")]
+    assert len(kept) == 4 * (2 * len(NOTEBOOKS) + whole)
     token = re.search(r'"token": "(\w+)"', (place.rehearsal / "kubeconfig").read_text())[1]
     for path in files:
         content = path.read_bytes()
@@ -115,7 +117,9 @@ def test_records_hold_no_private_key_and_no_local_path(runs: Runs, place: Place)
 
 def test_pages_say_rehearsal(runs: Runs, place: Place) -> None:
     assert runs
-    for page in place.output.rglob("*.html"):
+    pages = [page for record in place.records() for page in record.rglob("*.html")]
+    assert len(pages) == 4 * (len(NOTEBOOKS) + 1)
+    for page in pages:
         assert ">REHEARSAL<" in page.read_text(), page.name
 
 
@@ -199,7 +203,7 @@ def test_killed_run_is_taken_up_again(fresh: Place, where: str) -> None:
             if any(cluster.list("v1", "Secret", "linkerd", selector="name=linkerd-control-plane")):
                 break
         process.kill()
-    (killed,) = fresh.output.iterdir()
+    (killed,) = fresh.records()
     assert json.loads((killed / "result.json").read_text())["status"] == "running"
     result, _ = fresh.run()
     assert result["status"] == "ok"
@@ -223,7 +227,7 @@ def test_signal_ends_the_run_and_its_cluster(
         process.send_signal(sent)
         rest = process.stdout.read()
         assert process.wait(60) == 130, rest
-    (interrupted,) = fresh.output.iterdir()
+    (interrupted,) = fresh.records()
     result = json.loads((interrupted / "result.json").read_text())
     assert (result["status"], result["exit_status"]) == ("interrupted", 130)
     assert not list(scratch.glob("runbook-rehearsal-*")), "the temporary cluster is gone"
