@@ -37,6 +37,13 @@ _MINUTES = click.option(
     default=None,
     help="End the run, with its record, after so many minutes.",
 )
+_NOTIFY = click.option(
+    "--notify",
+    "notified",
+    multiple=True,
+    metavar="TARGET",
+    help="Give result.json to a command or webhook at the end; env:NAME or file:PATH hides which.",
+)
 
 
 @click.command()
@@ -47,8 +54,15 @@ _MINUTES = click.option(
 @click.option("--from", "first", default="", metavar="NN", help="Begin with this notebook.")
 @click.option("--until", "last", default="", metavar="NN", help="End with this notebook.")
 @click.option("--only", default="", metavar="NN,NN", help="Run these notebooks and no others.")
+@click.option(
+    "--parallel",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of several clusters, work on so many at a time; by default as many as there are cores.",
+)
 @_OUTPUT
 @_MINUTES
+@_NOTIFY
 def run(  # noqa: PLR0917 - click passes by name
     files: tuple[Path, ...],
     pairs: tuple[str, ...],
@@ -57,20 +71,30 @@ def run(  # noqa: PLR0917 - click passes by name
     first: str,
     last: str,
     only: str,
+    parallel: int | None,
     output: Path | None,
     minutes: float | None,
+    notified: tuple[str, ...],
 ) -> int:
     """Run notebooks headless, one after the other, and keep a record.
 
     Stops at the first that fails; `runbook resume` goes on from there. On the rehearsal cluster a
     temporary one is started unless `runbook rehearsal up` has started one to keep.
+
+    Files that name different clusters are for a run each, side by side; files that name none are
+    for all of them.
     """
+    from runbook import fleet
+    from runbook.cli.fleet import run_fleet
     from runbook.notebooks import select
     from runbook.params import load
     from runbook.temporary import rehearsal_cluster
 
     overrides = pairs_of(pairs)
     overrides |= {k: v for k, v in (("cluster", cluster), ("mode", mode)) if v is not None}
+    targets = fleet.targets(files, overrides)
+    if len(targets) > 1:
+        return run_fleet(targets, parallel=parallel, output=output or _outputs())
     given = load(files, overrides)
     chosen = select(first, last, [name.strip() for name in only.split(",") if name.strip()])
     runner = _runner(given, chosen, output or _outputs(), minutes)
@@ -78,7 +102,7 @@ def run(  # noqa: PLR0917 - click passes by name
         if started:
             click.echo("started a rehearsal cluster for this run")
         record = runner.run()
-    return _show_end(record, runner.params)
+    return _end(record, runner.params, notified)
 
 
 @click.command()
@@ -87,12 +111,14 @@ def run(  # noqa: PLR0917 - click passes by name
 @PAIRS
 @_OUTPUT
 @_MINUTES
-def resume(
+@_NOTIFY
+def resume(  # noqa: PLR0917 - click passes by name
     name: str,
     files: tuple[Path, ...],
     pairs: tuple[str, ...],
     output: Path | None,
     minutes: float | None,
+    notified: tuple[str, ...],
 ) -> int:
     """Go on with a run that failed, was interrupted or killed, in the same record.
 
@@ -120,7 +146,7 @@ def resume(
     click.echo(f"{directory.name}, attempt {before.attempt + 1}")
     with _ending_well():
         record = runner.resume(directory)
-    return _show_end(record, runner.params)
+    return _end(record, runner.params, notified)
 
 
 def _runner(
@@ -201,8 +227,19 @@ class _Lines:
         return f"{step.changed} changed" if step.changed else "nothing to do"
 
 
-def _show_end(record: Record, params: Params) -> int:
-    """Say what the run did and where its record is; give its exit status."""
+def _end(record: Record, params: Params, notified: tuple[str, ...]) -> int:
+    """Say what the run did and where its record is, notify, and give its exit status."""
+    from runbook import notify
+
+    _show_end(record, params)
+    for target in notified:
+        if problem := notify.send(target, record.directory / "result.json"):
+            click.secho(problem, fg="yellow", err=True)
+    return record.exit_status or 0
+
+
+def _show_end(record: Record, params: Params) -> None:
+    """Say what the run did and where its record is."""
     result = record.result()
     done = f"{result['changed']} changed" if result["changed"] else "nothing to change"
     if params.mode != "apply":
@@ -216,4 +253,3 @@ def _show_end(record: Record, params: Params) -> int:
             f"  cluster_uid: {record.target['uid']}"
         )
     click.echo(near(record.directory / "index.html"))
-    return record.exit_status or 0
