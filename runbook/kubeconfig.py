@@ -6,6 +6,7 @@ The current context is never used: the parameters name the context, so that a fo
 
 from __future__ import annotations
 
+import base64
 import difflib
 import json
 import os
@@ -17,19 +18,25 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from runbook.errors import RehearsalError, UsageError
+from runbook.errors import RehearsalError, RunbookError, UsageError
 from runbook.imports import quick_jsonschema
+from runbook.secrets import Redactor, secret_values
+from runbook.yaml12 import problem_of
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-__all__ = ["IN_CLUSTER", "REHEARSAL", "Access", "locate", "open_access"]
+__all__ = ["IN_CLUSTER", "REHEARSAL", "Access", "credentials", "locate", "open_access"]
 
 REHEARSAL = "rehearsal"
 IN_CLUSTER = "in-cluster"
 """Name of the cluster a pod runs in, reached with the pod's service account."""
 _EXTENSION = "runbook-rehearsal"  # marks a kubeconfig cluster as a rehearsal
 _DEFAULT = "~/.kube/config"
+_UNREADABLE = (
+    *(RunbookError, yaml.YAMLError, OSError),
+    *(ValueError, TypeError, LookupError, AttributeError),  # YAML, but no kubeconfig
+)
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ def open_access(cluster: str, kubeconfig: str) -> Access:
     except (ConfigException, OSError, ValueError, TypeError, LookupError, yaml.YAMLError) as error:
         raise UsageError(
             f"cannot read the kubeconfig {files}",
-            why=f"{type(error).__name__}: {error}",
+            why=f"{type(error).__name__}: {_reason(error)}",
             fix=f"check that `kubectl --kubeconfig {files} --context {cluster} version` works",
         ) from None
     configuration.retries = False
@@ -118,6 +125,52 @@ def open_access(cluster: str, kubeconfig: str) -> Access:
         chart_repository=(marks or {}).get("chartRepository"),
         headers=_impersonation(entries["user"]),
     )
+
+
+def credentials(cluster: str, kubeconfig: str) -> list[str]:
+    """Give the secrets of the user of a context, so that they can be kept out of what is shown.
+
+    Args:
+        cluster: As for :func:`open_access`.
+        kubeconfig: As for :func:`open_access`.
+
+    Returns:
+        Tokens, passwords and private keys, in the file and in files it names, keys also as base64;
+        nothing if there is no such file or context.
+    """
+    if cluster == IN_CLUSTER and not kubeconfig:
+        from kubernetes.config import incluster_config  # noqa: PLC0415 - see open_access
+
+        return _contents("", incluster_config.SERVICE_TOKEN_FILENAME)
+    try:
+        files = locate(cluster, kubeconfig)
+        user = _entries(files, cluster)["user"]
+        found = secret_values(user)
+        key = base64.b64decode(str(user.get("client-key-data") or ""))
+    except _UNREADABLE:
+        return []
+    for name in ("tokenFile", "client-key"):
+        found += _contents(files, str(user.get(name) or ""))
+    return [*dict.fromkeys([*found, key.decode("utf-8", "replace")] if key else found)]
+
+
+def _contents(files: str, path: str) -> list[str]:
+    """Read a file that a kubeconfig names, relative to itself; nothing if that cannot be done."""
+    for directory in [Path(file).parent for file in files.split(os.pathsep)] if path else ():
+        try:
+            return [(directory / path).read_text(encoding="utf-8").strip()]
+        except (OSError, UnicodeDecodeError):
+            continue
+    return []
+
+
+def _reason(error: Exception) -> str:
+    """Word why a kubeconfig cannot be read without quoting the file, as YAML's messages do."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {problem_of(error)}"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text"
+    return Redactor().text(str(error))
 
 
 def _of_pod() -> Access:

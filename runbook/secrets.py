@@ -1,13 +1,14 @@
 """Keeping secrets out of what is shown and kept, and reading them from where they are.
 
-Two nets: values known to be secret are replaced wherever they occur, as they are and as base64 (the
-form in which Kubernetes shows them); and what looks like a credential is replaced even when nobody
-said that it is one.
+Two nets: values known to be secret are replaced wherever they occur, in every form in which they
+may be met; and what looks like a credential is replaced even when nobody said that it is one.
+What is looked for is in :mod:`runbook.redaction`.
 """
 
 from __future__ import annotations
 
-import base64
+import itertools
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -15,35 +16,28 @@ from pathlib import Path
 from typing import Any
 
 from runbook.errors import ParameterError
+from runbook.redaction import encoded, names, objects, pem, shapes
+from runbook.redaction.known import Known
+from runbook.redaction.scan import MARK, REDACTED
 
-__all__ = ["REDACTED", "ReadSecret", "Redactor", "is_reference", "resolve", "resolve_all"]
+__all__ = [
+    "REDACTED",
+    "ReadSecret",
+    "Redactor",
+    "is_reference",
+    "resolve",
+    "resolve_all",
+    "secret_values",
+]
 
-REDACTED = "[redacted]"
-
-_SHORTEST = 6  # a shorter value would blot out ordinary words
-_KEY = r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----"
-_KEY_END = r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----"
-_NAMED = (
-    r"[\"']?\b(?:client-key-data|id-token|refresh-token|access-token|token|password|"
-    r"client-secret)\b[\"']?"
-)
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(rf"{_KEY}(?:(?!-----BEGIN).)*?{_KEY_END}", re.DOTALL), REDACTED),
-    # a key whose end was cut off, up to the first line that is no base64
-    (re.compile(rf"{_KEY}(?:(?:\s|\\n)*[A-Za-z0-9+/=:, -]{{16,}})*"), REDACTED),
-    # the same key as base64 text: every PEM begins with five hyphens and BEGIN
-    (re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/]{8,}={0,2}"), ""),  # decided by _pem_base64
-    (re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/-]{8,}=*"), rf"\1{REDACTED}"),
-    (re.compile(r"(?i)\b(authorization\W+basic\s+)[A-Za-z0-9+/]{4,}=*"), rf"\1{REDACTED}"),
-    (re.compile(r"\bey[A-Za-z0-9_-]{8,}\.ey[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+"), REDACTED),
-    (re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/@:'\"]*:[^\s/@'\"]+@"), rf"\1{REDACTED}@"),
-    (re.compile(rf"(?i)({_NAMED}\s*[:=]\s*)([\"'])(?:(?!\2)[^\n])+\2"), rf"\1\2{REDACTED}\2"),
-    (re.compile(rf"(?i)({_NAMED}\s*[:=]\s*)(?!\[redacted\])[^\s\"',}}]{{8,}}"), rf"\1{REDACTED}"),
-)
-_SECRET_NAMES = re.compile(
-    r"(?i)^(?:password|passwd|token|bearertoken|secret|client-key-data|client-secret|id-token|"
-    r"refresh-token|access-token|keypem|.*\.key|key\.pem|privatekey)$"
-)
+_OFTEN = 2_000  # characters: longer texts do not come twice
+_REMEMBERED = 20_000  # texts
+_OPENS, _CLOSES = ("{", "["), ("}", "]")
+_HIDDEN = ("data", "stringData", "string_data")
+_TYPES = objects.TYPES
+_STRUCTURE = ("output_type", "cell_type")  # words a notebook cannot be read without
+# Words of records and objects: a secret that is one of them must not make the others unreadable.
+_ORDINARY_KEY = re.compile(r"[a-z][a-z_]{0,30}|[a-z]+/[a-z0-9.+-]+")
 _REFERENCE = re.compile(r"(env|file|secret):(?!//)(.+)", re.DOTALL)
 
 ReadSecret = Callable[[str, str, str], str]
@@ -62,56 +56,128 @@ class Redactor:
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        self._known: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._known = Known()
+        self._seen: dict[str, str] = {}
         self.add(*values)
 
     def __repr__(self) -> str:
-        return f"Redactor({len(self._known)} forms)"
+        return f"Redactor({len(self._known)} values)"
 
     def add(self, *values: str) -> None:
         """Make more values known as secret."""
-        for value in values:
-            for form in _forms(value):
-                if len(form) >= _SHORTEST:
-                    self._known.add(form)
-        longest_first = sorted(self._known, key=len, reverse=True)
-        joined = "|".join(map(re.escape, longest_first))
-        self._pattern = re.compile(joined) if joined else None
+        if self._known.add(values):
+            self._seen.clear()
 
     def text(self, text: str) -> str:
-        """Replace every secret in a text."""
-        if self._pattern is not None:
-            text = self._pattern.sub(REDACTED, text)
-        for pattern, replacement in _PATTERNS:
-            text = pattern.sub(replacement or _pem_base64, text)
-        return text
+        """Replace every secret in a text. What is JSON stays JSON."""
+        if len(text) > _OFTEN:
+            return self._redacted(text)
+        if text not in self._seen:
+            if len(self._seen) >= _REMEMBERED:
+                self._seen.clear()
+            self._seen[text] = self._redacted(text)
+        return self._seen[text]
 
     def data(self, data: Any) -> Any:
         """Replace every secret in nested mappings, lists and texts; gives a copy.
 
         The values of a Kubernetes Secret (``data`` and ``stringData``) are replaced except for
-        certificates, which are public and worth seeing.
+        certificates, which are public and worth seeing. Stream outputs of a notebook's cell are
+        put together, as a secret may begin in one and end in the next.
         """
         if isinstance(data, str):
             return self.text(data)
         if isinstance(data, Mapping):
-            hidden = ("data", "stringData") if data.get("kind") == "Secret" else ()
-            return {key: self._entry(str(key), value, hidden) for key, value in data.items()}
+            return self._mapping(data)
         if isinstance(data, list | tuple):
-            return [self.data(item) for item in data]
+            return self._list(list(data))
         return data
 
+    def _redacted(self, text: str) -> str:
+        stripped = text.strip()
+        if stripped[:1] in _OPENS and stripped[-1:] in _CLOSES:
+            try:
+                before = json.loads(stripped)
+                after = self.data(before)
+            except (ValueError, RecursionError):
+                pass
+            else:
+                return text if after == before else _json_like(text, after)
+        text = text.replace(REDACTED, MARK)
+        while (less := self._pass(text)) != text:  # each pass leaves fewer other characters
+            text = less
+        return text.replace(MARK, REDACTED)
+
+    def _pass(self, text: str) -> str:
+        for hide in (self._known.hide, pem.hide, objects.hide, shapes.hide, names.hide):
+            text = hide(text)
+        return encoded.hide(text, self._tells)
+
+    def _tells(self, text: str) -> bool:
+        """Tell whether a decoded text has a secret in it."""
+        return self.text(text) != text
+
+    def _mapping(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
+        hidden = _HIDDEN if data.get("kind") == "Secret" or data.get("type") in _TYPES else ()
+        clean: dict[Any, Any] = {}
+        for key, value in data.items():
+            name = key
+            if isinstance(key, str) and not _ORDINARY_KEY.fullmatch(key):
+                name = self._free(self.text(key), clean)
+            clean[name] = self._entry(str(key), value, hidden)
+        named = data.get("name") or data.get("key") or data.get("path")
+        if isinstance(named, str) and "value" in clean and names.is_secret(named):
+            clean["value"] = self._secret(data["value"])
+        return clean
+
+    def _free(self, key: str, taken: Mapping[Any, Any]) -> str:
+        """Give a name that is not taken: two secret names must not become one."""
+        numbers = itertools.chain([""], (f" {n}" for n in itertools.count(2)))
+        return next(name for number in numbers if (name := key + number) not in taken)
+
     def _entry(self, key: str, value: Any, hidden: tuple[str, ...]) -> Any:
+        if key in _STRUCTURE:
+            return value
         if key in hidden and isinstance(value, Mapping):
             return {
-                name: self.data(item) if str(name).endswith(".crt") else REDACTED
+                name: self.data(item) if objects.is_public(str(name)) or not item else REDACTED
                 for name, item in value.items()
             }
-        secret = isinstance(value, str) and value and _SECRET_NAMES.match(key)
-        if secret and not is_reference(value):
-            return REDACTED
+        if names.is_secret(key) or (key == "auth" and shapes.is_docker_auth(str(value))):
+            return self._secret(value)
+        if key.lower().endswith("authorization"):
+            return self._authorization(value)
         return self.data(value)
+
+    def _authorization(self, value: Any) -> Any:
+        """Redact a header, whose scheme says what the rest is: ``Basic ...``."""
+        if isinstance(value, list):
+            return [self._authorization(item) for item in value]
+        name = "authorization: "
+        return self.text(name + value)[len(name) :] if isinstance(value, str) else self.data(value)
+
+    def _secret(self, value: Any) -> Any:
+        """Replace what has a secret's name, unless it says nothing or only refers to one."""
+        if isinstance(value, list):
+            return [self._secret(item) for item in value]
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            return self.data(value)
+        return value if names.is_ordinary(str(value).replace(REDACTED, MARK)) else REDACTED
+
+    def _list(self, data: list[Any]) -> list[Any]:
+        if all(isinstance(item, str) for item in data):
+            return self._texts(data)
+        return [self.data(item) for item in _streams_joined(data)]
+
+    def _texts(self, texts: list[str]) -> list[str]:
+        """Redact texts; those that are the lines of one text as that."""
+        if len(texts) > 1 and all(text.endswith("\n") for text in texts[:-1]):
+            return self.text("".join(texts)).splitlines(keepends=True)
+        clean = [self.text(text) for text in texts]
+        for n, flag in enumerate(texts[:-1]):  # ["--password", "..."]
+            if flag.startswith("-") and names.is_secret(flag) and not texts[n + 1].startswith("-"):
+                clean[n + 1] = REDACTED
+        return clean
 
 
 def is_reference(value: str) -> bool:
@@ -164,7 +230,8 @@ def resolve_all(data: Any, *, read_secret: ReadSecret | None = None) -> tuple[An
     """Resolve every reference in nested data.
 
     Returns:
-        A copy with the values in place, and the list of those values for a :class:`Redactor`.
+        A copy with the values in place, and a list for a :class:`Redactor`: those values, and what
+        the data says itself under the name of a secret.
 
     Raises:
         ParameterError: A reference cannot be resolved.
@@ -181,24 +248,58 @@ def resolve_all(data: Any, *, read_secret: ReadSecret | None = None) -> tuple[An
             return secrets[-1]
         return item
 
-    return walk(data), secrets
+    return walk(data), secrets + secret_values(data)
 
 
-def _forms(value: str) -> list[str]:
-    """Give a value as it may be met: as it is, stripped, by line, as base64 and in a JSON text."""
-    stripped = value.strip()
-    if not stripped:
+def secret_values(data: Any) -> list[str]:
+    """Give the texts in nested data whose names say that they are secret.
+
+    >>> secret_values({"grafana": {"adminPassword": "correct-horse"}, "name": "x"})
+    ['correct-horse']
+    """
+    if isinstance(data, list | tuple):
+        return [value for item in data for value in secret_values(item)]
+    if not isinstance(data, Mapping):
         return []
-    raw = [value, stripped, stripped + "\n"]
-    encoded = [base64.b64encode(form.encode()).decode() for form in raw]
-    escaped = stripped.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    lines = [line for line in stripped.splitlines() if len(line) >= 24 and "-----" not in line]
-    return [stripped, escaped, *encoded, *(form.rstrip("=") for form in encoded), *lines]
+    named = [(str(name), value) for name, value in data.items()]
+    if isinstance(data.get("name"), str) and "value" in data:  # as in a list of variables
+        named.append((data["name"], data["value"]))
+    own = [
+        str(value)
+        for name, value in named
+        if names.is_secret(name)
+        and isinstance(value, str | int)
+        and not names.is_ordinary(str(value))
+    ]
+    return own + [value for item in data.values() for value in secret_values(item)]
 
 
-def _pem_base64(found: re.Match[str]) -> str:
-    """Keep the base64 of a certificate, replace that of a private key."""
-    text = found[0].rstrip("=")
-    start = base64.b64decode(text[: len(text) // 4 * 4])
-    public = b"-----BEGIN CERTIFICATE-----" in start and b"PRIVATE KEY" not in start
-    return found[0] if public else REDACTED
+def _streams_joined(items: list[Any]) -> list[Any]:
+    """Put the stream outputs of one name together that follow each other in a cell's outputs."""
+    joined: list[Any] = []
+    open_: dict[str, int] = {}  # where the last output of each stream is
+    for item in items:
+        stream = isinstance(item, Mapping) and item.get("output_type") == "stream"
+        if not stream:
+            open_.clear()
+        name = str(item.get("name")) if stream else ""
+        if name in open_:
+            before = joined[open_[name]]
+            joined[open_[name]] = {**before, "text": _whole(before["text"]) + _whole(item["text"])}
+            continue
+        if stream:
+            open_[name] = len(joined)
+        joined.append(item)
+    return joined
+
+
+def _whole(text: str | list[str]) -> str:
+    return text if isinstance(text, str) else "".join(text)
+
+
+def _json_like(text: str, data: Any) -> str:
+    """Write JSON about as a text was: indented or not, with blanks or without."""
+    indent = 2 if "\n" in text.strip() else None
+    separators = None if indent or '": ' in text else (",", ":")
+    ascii_ = text.isascii()
+    return json.dumps(data, indent=indent, separators=separators, ensure_ascii=ascii_)

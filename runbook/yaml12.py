@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Origin", "YamlError", "parse_mapping"]
+__all__ = ["Origin", "YamlError", "parse_mapping", "problem_of"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def parse_mapping(text: str, source: str) -> dict[str, tuple[Any, Origin]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{source}:{mark.line + 1}" if mark else source
-        raise YamlError(error.problem or "not YAML", place) from None
+        raise YamlError(problem_of(error), place) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise YamlError(f"not YAML: {str(error).splitlines()[0]}", source) from None
     if node is None:
@@ -91,6 +91,15 @@ def parse_mapping(text: str, source: str) -> dict[str, tuple[Any, Origin]]:
         key.value: (values[key.value], Origin(f"{source}:{_line(key)}", _raw(item)))
         for key, item in node.value
     }
+
+
+def problem_of(error: yaml.MarkedYAMLError) -> str:
+    """Say what is wrong with a text, without quoting what may be a password: ``*x`` or ``!x``.
+
+    >>> problem_of(yaml.MarkedYAMLError(problem="found undefined alias 'hunter2'"))
+    'found undefined alias'
+    """
+    return re.sub(r"\b(alias|anchor|tag|handle)\b.*", r"\1", error.problem or "not YAML")
 
 
 def _load(text: str) -> tuple[yaml.Node | None, Any]:
