@@ -5,7 +5,6 @@ Nothing here may start a thread or load Helm, whose runtime does not survive a f
 
 from __future__ import annotations
 
-import gc
 import importlib
 import sys
 
@@ -21,13 +20,12 @@ MODULES = (
 
 
 def load() -> None:
-    """Import the modules and keep the collector from touching, and so copying, their memory."""
+    """Import the modules."""
     modules: dict[str, object] = sys.modules  # type: ignore[assignment] # None means: not there
     modules.setdefault("debugpy", None)  # loading the debugger takes longer than all of a start
     with quick_jsonschema():
         for name in MODULES:
             importlib.import_module(name)
-    gc.freeze()
 
 
 load()

@@ -17,8 +17,11 @@ LAYERS: tuple[frozenset[str], ...] = (
     | frozenset({"helm", "helm_cli", "helm_sdk", "helm_errors", "chart_store", "holder"}),
     frozenset({"linkerd"}),
     frozenset({"step", "cells", "applied", "result"}),
-    frozenset({"runner", "record", "page", "rendering", "kernel", "lab", "overview", "doctor", "temporary"})
-    | frozenset({"archive", "exclusive", "fleet", "notify"}),
+    frozenset({"executed", "scrub", "provenance", "page", "rendering", "archive", "ledger"})
+    | frozenset({"kernel", "forked", "warm", "exclusive"}),
+    frozenset({"engine", "papermill_engine", "record"}),
+    frozenset({"batch", "runner", "fleet", "notify", "export", "lab", "overview"})
+    | frozenset({"doctor", "temporary"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )
