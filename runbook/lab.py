@@ -84,7 +84,8 @@ def command(folder: Path, options: Sequence[str] = ()) -> list[str]:
     return [
         *(sys.executable, "-m", "jupyterlab"),
         f"--ServerApp.root_dir={folder}",
-        f"--LabApp.default_url=/lab/tree/{INDEX.name}.ipynb",
+        # A workspace of its own: the tabs of other projects stay where they are.
+        f"--LabApp.default_url=/lab/workspaces/runbook/tree/{INDEX.name}.ipynb",
         *options,
     ]
 

@@ -149,8 +149,9 @@ def show_steps(
     given = cells.given(INDEX, variables)
     params = Params.parse({**given, "mode": "verify"})
     cluster = connect(params)
+    states = look({**given, "cluster_uid": cluster.uid})  # each step is guarded, too
     last = _last_runs(output or home() / "outputs", cluster.uid)
-    display(Overview(cluster, releases.find(params.line).name, look(given), last))
+    display(Overview(cluster, releases.find(params.line).name, states, last))
     cluster.close()
 
 

@@ -25,7 +25,7 @@ Screen = Callable[[str], None]
 """Shows a line in place of the one before; an empty one takes it away."""
 
 _PATIENCE = 1.0  # seconds nobody minds
-_WIDTH = 100  # characters of a line in a notebook
+_WIDTH = 120  # characters of a line in a notebook
 
 
 @dataclass

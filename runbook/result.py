@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from runbook import show
@@ -136,9 +135,11 @@ class Result:
             "nothing to do: everything was as it should be" if self.plans else "nothing: it reads"
         )
 
-    def _next(self) -> str:
+    def _next(self) -> show.Cell | str:
+        if self.status == "ok" and self.next:
+            return show.Cell(self.next, link=f"{self.next}.ipynb")
         if self.status == "ok":
-            return self.next or "this was the last step"
+            return "this was the last step"
         failed = [o for o in self.outcomes if o.verdict == "fail"]
         read = [text for text in dict.fromkeys(o.see for o in failed) if text]
         advice = "mend what failed above, then run this notebook again: what is done stays done"
@@ -146,13 +147,7 @@ class Result:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         table = self.table()
-        link = (
-            f'<div><a style="color:inherit" href="{escape(self.next)}.ipynb">'
-            f"Next: {escape(self.next)}</a></div>"
-            if self.next and self.status == "ok"
-            else ""
-        )
-        return show.bundle(table.html() + link, table.text(), self.data())
+        return show.bundle(table.html(), table.text(), self.data())
 
 
 def _short(change: Mapping[str, Any]) -> dict[str, Any]:

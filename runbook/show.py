@@ -103,7 +103,8 @@ class Cell:
         if self.tone:
             return chip(self.plain(), self.tone)
         if self.link:
-            return f'<a style="color:inherit" href="{escape(self.link)}">{_lines(self.text)}</a>'
+            style = "color:inherit;text-decoration:underline"
+            return f'<a style="{style}" href="{escape(self.link)}">{_lines(self.text)}</a>'
         style = f' style="{_MONO}"' if self.code else ""
         return f"<span{style}>{_lines(self.text)}</span>" if self.text else ""
 
@@ -292,7 +293,7 @@ def _cell(value: Cell | str) -> Cell:
 
 
 def _cell_style(*, head: bool = False) -> str:
-    weight = ";font-weight:600;opacity:.75" if head else ""
+    weight = ";font-weight:600;opacity:.75;white-space:nowrap" if head else ""
     return (
         f"text-align:left;vertical-align:top;padding:3px 10px 3px 0;border:0;border-bottom:{_LINE};"
         f"background:transparent;color:inherit;max-width:34em;white-space:normal;"

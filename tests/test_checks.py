@@ -9,8 +9,15 @@ from typing import Any, cast
 import pytest
 
 from runbook import checks
-from runbook.checks import Context, Outcome, Verdicts
-from runbook.errors import CheckError, ForbiddenError
+from runbook.checks import Context, Outcome, Unread, Verdicts
+from runbook.errors import (
+    CheckError,
+    ForbiddenError,
+    HelmError,
+    NotFoundError,
+    RunbookError,
+    UnreachableError,
+)
 from runbook.show import MEDIA_TYPE, REHEARSAL
 
 CONTEXT = cast(Context, None)
@@ -55,6 +62,30 @@ def test_an_error_in_a_check_is_a_failed_outcome() -> None:
     assert broken.seen == "cannot get certificates in namespace linkerd"
     assert (broken.why, broken.fix) == ("no role", "ask")
     assert verdicts.outcomes[1].verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("error", "blind"),
+    [
+        (ForbiddenError("no"), True),
+        (UnreachableError("no"), True),
+        (ZeroDivisionError(), True),
+        (NotFoundError("no"), False),
+        (HelmError("no"), False),
+    ],
+)
+def test_not_having_been_able_to_look_is_told_apart(error: Exception, blind: bool) -> None:
+    assert checks.is_blind(error) is blind
+    if not isinstance(error, RunbookError):
+        return
+
+    def check(context: Context) -> Iterable[Outcome]:
+        raise error
+        yield
+
+    (outcome,) = checks.run([check], CONTEXT, redact=str.upper).outcomes
+    assert isinstance(outcome, Unread) is blind
+    assert (outcome.seen, outcome.verdict) == ("NO", "fail")
 
 
 def test_a_bug_in_a_check_is_not_hidden() -> None:

@@ -159,7 +159,7 @@ def test_jupyterlab_opens_on_the_index_of_the_copy(tmp_path: Path) -> None:
             about["url"], headers={"Authorization": f"token {about['token']}"}
         )
         with urllib.request.urlopen(opened, timeout=20) as page:
-            assert page.url.endswith("/lab/tree/index.ipynb")
+            assert page.url.endswith("/lab/workspaces/runbook/tree/index.ipynb")
         first = ask(about, "api/contents/index.ipynb")["content"]["cells"][1]["source"]
         assert first.startswith('cluster: str = "pi"')
     finally:

@@ -86,6 +86,27 @@ def test_display_prints_outside_a_notebook(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == "text\n"
 
 
+def test_nothing_is_shown_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
+    class Value:
+        def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict:
+            return show.bundle("", "text", {})
+
+    with pytest.raises(KeyError), show.silence():
+        show.display(Value())
+        raise KeyError
+    assert capsys.readouterr().out == ""
+    show.display(Value())
+    assert capsys.readouterr().out == "text\n"
+
+
+def test_a_cell_may_lead_somewhere_and_stays_escaped() -> None:
+    html = show.Cell(EVIL, link='x" onclick="alert(1)').html()
+    assert html.count('"') == 4, "two attributes, style and href"
+    assert "text-decoration:underline" in html
+    assert "<script" not in html
+    assert show.Cell("12 Issue", link="12.ipynb").plain() == "12 Issue"
+
+
 def test_empty_table_has_only_its_title_and_note() -> None:
     empty = show.Table("Apply: nothing changed", ("", "kind"), [], note="nothing to do")
     assert empty.text() == "Apply: nothing changed\n  nothing to do"

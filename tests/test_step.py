@@ -141,6 +141,15 @@ def test_look_shows_the_whole_table_and_then_fails(opened: Open) -> None:
     assert result["next"] == "12-identity-issuer"
 
 
+def test_the_result_leads_to_the_next_notebook_when_all_is_well(opened: Open) -> None:
+    made, _ = opened()
+    leads = 'href="12-identity-issuer.ipynb"'
+    assert leads in made.result()._repr_mimebundle_()["text/html"]
+    with pytest.raises(CheckError):
+        made.look(bad)
+    assert leads not in made.result()._repr_mimebundle_()["text/html"]
+
+
 def test_verify_is_skipped_in_plan_mode(opened: Open) -> None:
     made, shown = opened(mode="plan")
     made.verify(bad, good)
