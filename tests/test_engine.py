@@ -128,6 +128,15 @@ def test_a_kernel_that_is_frozen_is_noticed(
     assert "heartbeat" in caught.value.why
 
 
+def test_a_kernel_that_works_for_long_is_left_alone(
+    run: Callable[..., Execution], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SILENCE", 1.5)
+    notebook = book("import time; end = time.monotonic() + 4\nwhile time.monotonic() < end: pass")
+    run(notebook)
+    assert notebook.cells[0].metadata.papermill["status"] == "completed"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_interrupts_the_cell_and_keeps_its_output(
     run: Callable[..., Execution], tmp_path: Path, number: signal.Signals
