@@ -33,10 +33,7 @@ IN_CLUSTER = "in-cluster"
 """Name of the cluster a pod runs in, reached with the pod's service account."""
 _EXTENSION = "runbook-rehearsal"  # marks a kubeconfig cluster as a rehearsal
 _DEFAULT = "~/.kube/config"
-_UNREADABLE = (
-    *(RunbookError, yaml.YAMLError, OSError),
-    *(ValueError, TypeError, LookupError, AttributeError),  # YAML, but no kubeconfig
-)
+_MALFORMED = (yaml.YAMLError, OSError, ValueError, TypeError, LookupError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ def open_access(cluster: str, kubeconfig: str) -> Access:
     try:
         entries = _entries(files, cluster)
         load(files, cluster, configuration, persist_config=False)
-    except (ConfigException, OSError, ValueError, TypeError, LookupError, yaml.YAMLError) as error:
+    except (ConfigException, *_MALFORMED) as error:
         raise UsageError(
             f"cannot read the kubeconfig {files}",
             why=f"{type(error).__name__}: {_reason(error)}",
@@ -147,7 +144,7 @@ def credentials(cluster: str, kubeconfig: str) -> list[str]:
         user = _entries(files, cluster)["user"]
         found = secret_values(user)
         key = base64.b64decode(str(user.get("client-key-data") or ""))
-    except _UNREADABLE:
+    except (RunbookError, *_MALFORMED):
         return []
     for name in ("tokenFile", "client-key"):
         found += _contents(files, str(user.get(name) or ""))

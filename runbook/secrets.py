@@ -32,9 +32,8 @@ __all__ = [
 
 _OFTEN = 2_000  # characters: longer texts do not come twice
 _REMEMBERED = 20_000  # texts
-_OPENS, _CLOSES = ("{", "["), ("}", "]")
+_JSON = ("{}", "[]", '""')  # what it begins and ends with
 _HIDDEN = ("data", "stringData", "string_data")
-_TYPES = objects.TYPES
 _STRUCTURE = ("output_type", "cell_type")  # words a notebook cannot be read without
 # Words of records and objects: a secret that is one of them must not make the others unreadable.
 _ORDINARY_KEY = re.compile(r"[a-z][a-z_]{0,30}|[a-z]+/[a-z0-9.+-]+")
@@ -95,7 +94,7 @@ class Redactor:
 
     def _redacted(self, text: str) -> str:
         stripped = text.strip()
-        if stripped[:1] in _OPENS and stripped[-1:] in _CLOSES:
+        if stripped[:1] + stripped[-1:] in _JSON:
             try:
                 before = json.loads(stripped)
                 after = self.data(before)
@@ -118,7 +117,8 @@ class Redactor:
         return self.text(text) != text
 
     def _mapping(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
-        hidden = _HIDDEN if data.get("kind") == "Secret" or data.get("type") in _TYPES else ()
+        kind, type_ = str(data.get("kind")), str(data.get("type"))
+        hidden = _HIDDEN if kind == "Secret" or type_ in objects.TYPES else ()
         clean: dict[Any, Any] = {}
         for key, value in data.items():
             name = key

@@ -4,12 +4,17 @@ import base64
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from make_certs import issue
 
 from runbook.errors import ParameterError
-from runbook.secrets import REDACTED, Redactor, is_reference, resolve, resolve_all
+from runbook.secrets import (
+    REDACTED,
+    Redactor,
+    is_reference,
+    resolve,
+    resolve_all,
+    secret_values,
+)
 
 ONE = issue("one")
 KEY = ONE.key_pem
@@ -134,10 +139,107 @@ def test_nested_data_is_walked_and_config_maps_stay():
     }
 
 
-@given(st.text(max_size=300))
-def test_any_text_can_be_redacted_twice(text):
-    once = PLAIN.text(text)
-    assert PLAIN.text(once) == once
+def stream(text, name="stdout"):
+    return {"output_type": "stream", "name": name, "text": text}
+
+
+def test_a_secret_across_the_stream_outputs_of_a_cell_is_found():
+    redactor = Redactor(["correct-horse-battery"])
+    shown = {"output_type": "display_data", "data": {"text/plain": "x"}, "metadata": {}}
+    outputs = [
+        stream("it is correct-ho"),
+        stream("warning\n", "stderr"),
+        stream(["rse-bat", "tery\n", "more\n"]),
+        shown,
+        stream("correct-horse"),
+    ]
+    clean = redactor.data({"outputs": outputs})["outputs"]
+    assert clean == [
+        stream(f"it is {REDACTED}\nmore\n"),
+        stream("warning\n", "stderr"),
+        shown,
+        stream("correct-horse"),
+    ]
+    assert outputs[0]["text"] == "it is correct-ho"
+
+
+def test_the_lines_of_a_text_are_read_together():
+    lines = [f"{line}\n" for line in KEY.splitlines()]
+    assert PLAIN.data(["before\n", *lines, "after"]) == ["before\n", f"{REDACTED}\n", "after"]
+    assert PLAIN.data(["a\n", "b"]) == ["a\n", "b"]
+    assert PLAIN.data([]) == []
+
+
+def test_variables_and_arguments_of_containers():
+    container = {
+        "env": [
+            {"name": "DB_PASSWORD", "value": "hunter2"},
+            {"name": "DB_TOKEN", "valueFrom": {"secretKeyRef": {"name": "x", "key": "token"}}},
+            {"name": "MODE", "value": "fast"},
+        ],
+        "args": ["--password", "hunter2", "--token=hunter3", "--debug", "serve"],
+    }
+    assert PLAIN.data(container) == {
+        "env": [
+            {"name": "DB_PASSWORD", "value": REDACTED},
+            {"name": "DB_TOKEN", "valueFrom": {"secretKeyRef": {"name": "x", "key": "token"}}},
+            {"name": "MODE", "value": "fast"},
+        ],
+        "args": ["--password", REDACTED, f"--token={REDACTED}", "--debug", "serve"],
+    }
+
+
+def test_keys_are_redacted_and_stay_apart():
+    tokens = [f"ghp_{'a' * 35}{n}" for n in range(3)]
+    clean = PLAIN.data({token: n for n, token in enumerate(tokens)})
+    assert clean == {REDACTED: 0, f"{REDACTED} 2": 1, f"{REDACTED} 3": 2}
+    assert PLAIN.data(clean) == clean
+
+
+def test_a_secret_that_is_a_word_of_records_leaves_them_readable():
+    cell = {"cell_type": "code", "outputs": [stream("markdown, stream and status")]}
+    clean = Redactor(["stream", "markdown", "status", "cell_type"]).data(cell | {"status": "ok"})
+    assert clean["cell_type"] == "code"
+    assert clean["outputs"][0]["output_type"] == "stream"
+    assert clean["outputs"][0]["text"] == f"{REDACTED}, {REDACTED} and {REDACTED}"
+    assert clean["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("data", "clean"),
+    [
+        ({"password": 12345678}, {"password": REDACTED}),
+        ({"token": ["abc", "def"]}, {"token": [REDACTED, REDACTED]}),
+        ({"token": {"expires": 5}}, {"token": {"expires": 5}}),
+        ({"token": True, "password": ""}, {"token": True, "password": ""}),
+        ({"Authorization": "Basic dTpw"}, {"Authorization": f"Basic {REDACTED}"}),
+        ({"authorization": ["Bearer a1"]}, {"authorization": [f"Bearer {REDACTED}"]}),
+        ({"auth": b64("pi:hunter2")}, {"auth": REDACTED}),
+        ({"auth": "none"}, {"auth": "none"}),
+        ({"type": ["x"], "kind": None, "data": {"a": "b"}},) * 2,
+        ({1: "x", None: KEY}, {1: "x", None: REDACTED + "\n"}),
+    ],
+)
+def test_what_a_name_says_of_its_value(data, clean):
+    assert PLAIN.data(data) == clean
+    assert PLAIN.data(clean) == clean
+
+
+def test_json_in_a_text_is_redacted_as_data_and_keeps_its_look():
+    data = {"kind": "Secret", "data": {"a": "c2VjcmV0"}, "metadata": {"name": "x"}}
+    hidden = {**data, "data": {"a": REDACTED}}
+    for options in ({}, {"indent": 2}, {"separators": (",", ":")}):
+        assert PLAIN.text(json.dumps(data, **options)) == json.dumps(hidden, **options)
+    annotation = json.dumps({"last-applied": json.dumps(data)})
+    assert json.loads(json.loads(PLAIN.text(annotation))["last-applied"]) == hidden
+    assert PLAIN.text('{ "a":1, "b" : 2.50 }') == '{ "a":1, "b" : 2.50 }'
+
+
+def test_values_learned_later_are_found_in_texts_seen_before():
+    redactor = Redactor()
+    assert redactor.text("correct-horse") == "correct-horse"
+    redactor.add("correct-horse")
+    assert redactor.text("correct-horse") == REDACTED
 
 
 @pytest.mark.parametrize("text", ["env:A", "file:~/x", "secret:ns/name/key"])
@@ -178,3 +280,16 @@ def test_every_reference_in_nested_values_is_resolved_and_reported(monkeypatch):
     assert resolved == {"a": [{"b": "s3cret"}], "c": 1}
     assert secrets == ["s3cret"]
     assert values["a"] == [{"b": "env:RUNBOOK_TEST"}]
+
+
+def test_secrets_written_into_the_data_itself_are_reported_too():
+    data = {
+        "grafana": {"adminPassword": "correct-horse", "user": "admin"},
+        "env": [{"name": "API_TOKEN", "value": "battery"}, {"name": "MODE", "value": "fast"}],
+        "token": "env:HOME",
+        "password": 123456,
+        "tokens": {"token": False, "password": ""},
+    }
+    assert sorted(secret_values(data)) == ["123456", "battery", "correct-horse"]
+    _, secrets = resolve_all({"grafana": data["grafana"]})
+    assert secrets == ["correct-horse"]

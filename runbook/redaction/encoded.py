@@ -20,7 +20,8 @@ _BASE64 = re.compile(
 _RUN = re.compile(r"[A-Za-z0-9+/]+")
 _PIECE = re.compile(rf"[A-Za-z0-9+/]+|{BREAK}")
 _UPPER = re.compile("[A-Z]")
-_PERCENT = re.compile(r"[A-Za-z0-9_.~+*!()-]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9_.~+*!()-]*)+")
+_PLAIN = r"[A-Za-z0-9_.~+*!()-]"
+_PERCENT = re.compile(rf"(?<!{_PLAIN}){_PLAIN}*+(?:%[0-9A-Fa-f]{{2}}{_PLAIN}*+)++")
 # DER: a sequence that begins with version 0, 1 or 3 is a private key or a PKCS #12 store;
 # a certificate is a sequence that begins with a sequence. Then keys of OpenSSH and Java.
 _KEYS = re.compile(
@@ -43,10 +44,12 @@ def hide(text: str, telling: Callable[[str], bool]) -> str:
         if not _UPPER.search(found[0]):  # words, paths, hexadecimal digests
             return found[0]
         whole = "".join(piece for piece in _PIECE.findall(found[0]) if _RUN.fullmatch(piece))
-        # An n that follows a backslash is a line break's, not the text's.
+        # The n of a line break, or the sign of a diff, may stand before it.
         escaped = found.start() > 0 and text[found.start() - 1] == "\\" and whole[0] in "nrt"
-        if _decodes(whole[1:] if escaped else whole, telling):
-            return (whole[0] if escaped else "") + MARK
+        if not escaped and _decodes(whole, telling):
+            return MARK
+        if (escaped or whole[0] == "+") and _decodes(whole[1:], telling):
+            return whole[0] + MARK
         first = _RUN.match(found[0])
         if first and first[0] != whole and _decodes(first[0], telling):
             return MARK + found[0][first.end() :]

@@ -20,10 +20,12 @@ is no secret that redaction could protect."""
 
 _LINE = 24  # characters of a line that is secret by itself, such as one of a key
 _GAP = (  # between two words: folded as YAML, broken by a diff or HTML, escaped, or in a URL
-    rf"(?:\s|&nbsp;|%20|%0[9AaDd]|\\?{BREAK}|\\(?=[\s\\])|\\{{1,8}}t|(?<=[\s>n])[+>|-](?=\s)|\+)"
-    r"{1,200}"
+    rf"(?:\s|&nbsp;|%20|%0[9AaDd]|\\?{BREAK}|\\(?=[\s\\])|\\{{1,8}}t|(?<=[\s>n])[+>|-](?=\s)"
+    r"|(?<!\s)\+){1,200}+"
 )
+_SIGN = re.compile(r"[+>|-]")  # alone, it counts as a part of the gap
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_HIGH = re.compile("[\x80-\xff]")  # YAML writes these with capitals
 _ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
 
 
@@ -99,7 +101,7 @@ def _parts(value: str) -> Iterable[str]:
 
 def _pattern(value: str) -> tuple[str, str]:
     """Give a pattern for a value in all its written forms, and a text all of them have in them."""
-    words = value.split()
+    words = [word for word in value.split() if not _SIGN.fullmatch(word)]
     alternatives = ["|".join(map(re.escape, _forms(word))) for word in words]
     pattern = _GAP.join(f"(?:{forms})" if "|" in forms else forms for forms in alternatives)
     core = max(re.findall(r"[A-Za-z0-9]+", value), key=len, default="")
@@ -117,6 +119,8 @@ def _forms(word: str) -> list[str]:
                 json.dumps(form, ensure_ascii=False)[1:-1],
                 repr(form)[1:-1],
                 form.replace("'", "''"),
+                form.replace("'", "\\'"),
+                _HIGH.sub(lambda found: f"\\x{ord(found[0]):02X}", form),
                 html,
                 html.replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
                 escape(form, quote=False),

@@ -39,13 +39,15 @@ _IN_PAIR = re.compile(  # an environment variable of a container: its name, then
     rf"(?ai){QUOTE}?(?:\s|,|[+-]|\\{{1,8}}[nr]|</?[^<>]{{0,300}}>){{0,80}}{QUOTE}?value{_VALUE}"
 )
 _NAME = re.compile(rf"(?ai)\b(?:name|key|path){QUOTE}?{BLANK}*[:=]{BLANK}*{QUOTE}?[\w./-]*$")
-_AFTER_FLAG = re.compile(rf"(?:{QUOTE}\s{{0,80}},\s{{0,80}}(?={QUOTE})|{BLANK}+)(?![-\s])")
+_AFTER_FLAG = re.compile(
+    rf"(?:{QUOTE}\s{{0,80}},\s{{0,80}}(?={QUOTE})|(?:{BLANK}|%20|\+)+)(?![-\s])"
+)
 _FLAG = re.compile(r"(?<![\w-])--?[\w-]*$")
 _SECRET = re.compile(
     rf"(?ai)(?:.*{_WORDS}|secret|key_?pem|.*\.key|key\.pem|privatekey|identitytoken)", re.DOTALL
 )
 _QUOTE = re.compile(QUOTE)
-_BLOCK = re.compile(rf"[|>][-+0-9]{{0,3}}[ \t]*(?:{BREAK})")
+_BLOCK = re.compile(rf"(?:[|>]|&gt;)[-+0-9]{{0,3}}[ \t]*(?:{BREAK})")
 _ALONE = re.compile(
     rf"(?:{BLANK}|[+\->|#*$]|<[^<>]*>)*(?:{QUOTE}|(?:export|set|env)[ \t]+|-[ \t]+)?[\w./$-]*", re.I
 )
@@ -143,12 +145,13 @@ def _value(text: str, start: int, name: int, assigned: bool) -> Iterable[tuple[i
     if quote is not None:
         return [(quote.end(), closing(text, quote.end(), quote[0]))]
     begin = line_start(text, name)
-    alone = assigned and begin is not None and _ALONE.fullmatch(text, begin, name) is not None
-    blocks = _BLOCK.match(text, start) if alone else None
-    if blocks is not None and begin is not None:
-        return block(text, blocks.end(), indentation(text[begin:name])[0])
-    bare = _QUOTE.match(text, name) is None  # in "password: ..." the quotes are the sentence's
-    if alone or (assigned and bare and _QUOTED.search(text, max(0, name - 80), name)):
+    alone = begin is not None and _ALONE.fullmatch(text, begin, name) is not None
+    if _QUOTE.match(text, name) is None:  # in "password: ..." the quotes are the sentence's
+        alone = alone or _QUOTED.search(text, max(0, name - 80), name) is not None
+    if alone and assigned:
+        header = _BLOCK.match(text, start)
+        if header is not None:
+            return block(text, header.end(), indentation(text[begin or 0 : name])[0])
         return [(start, line_end(text, start))] if text[start : start + 1] not in "{[" else []
     token = _TOKEN.match(text, start)
     if token is None or text[start] in "{[(":

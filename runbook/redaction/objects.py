@@ -24,20 +24,22 @@ TYPES = frozenset(
 )
 """Types of Secrets: what has one and says no kind, as in a list, is a Secret all the same."""
 
+_START = r"(?:(?<![A-Za-z])|(?<=\\[nrt]))"
 _TYPE = "|".join(map(re.escape, sorted(TYPES)))
 _IS_SECRET = (
-    rf"(?<![A-Za-z])(?:kind{QUOTE}?\s{{0,20}}:\s{{0,20}}{QUOTE}?Secret{QUOTE}?(?![\w.-])"
+    rf"{_START}(?:kind{QUOTE}?\s{{0,20}}:\s{{0,20}}{QUOTE}?Secret{QUOTE}?(?![\w.-])"
     rf"|string_?[dD]ata{QUOTE}\s{{0,20}}:"
     rf"|type{QUOTE}?\s{{0,20}}:\s{{0,20}}{QUOTE}?(?:{_TYPE}){QUOTE}?(?![\w.-]))"
 )
 _SECRET = re.compile(_IS_SECRET)
-_DATA = rf"(?<![A-Za-z])(?:data|stringData|string_data){QUOTE}?"
+_DATA = rf"{_START}(?:data|stringData|string_data){QUOTE}?"
 _BRACES = re.compile(
     rf"(?P<data>{_DATA}\s{{0,20}}:\s{{0,20}}\{{)|(?P<secret>{_IS_SECRET})|(?P<open>\{{)|(?P<close>\}})"
 )
 _ENTRY = re.compile(rf"(?P<q>{QUOTE})?(?P<name>[\w.-]{{1,253}})(?(q){QUOTE})\s{{0,20}}:\s{{0,80}}")
 _QUOTE = re.compile(QUOTE)
-_LINES = re.compile(f"({BREAK})")
+# YAML inside a quoted text begins after the quote.
+_LINES = re.compile(rf"({BREAK}|(?<=[\"';])(?=(?:apiVersion|kind|data|stringData):(?:\s|\\)))")
 _KEY = re.compile(rf"{QUOTE}?(?P<name>[\w./-]{{1,253}}){QUOTE}?[ \t]*:(?:[ \t]+|$)")
 _KIND = re.compile(rf"{QUOTE}?kind{QUOTE}?[ \t]*:[ \t]*{QUOTE}?Secret{QUOTE}?[ \t]*,?(?:$|<|[\"'])")
 _SEPARATOR = re.compile(r"[ +-]?(?:---|\.\.\.)\s*$|@@ ")
@@ -135,9 +137,13 @@ def _in_lines(text: str) -> str:
     kinds = [n for n, line in enumerate(lines) if "Secret" in line and _is_kind(line)]
     if not kinds:
         return text
+    seen: dict[int, int] = {}  # up to which line, for what begins at a column
     for number in kinds:
         columns = indentation(lines[number])[0]
+        if number < seen.get(columns, 0):
+            continue
         first, last = _document(lines, number, columns)
+        seen[columns] = last
         inside = False
         for n in range(first, last):
             if not lines[n].strip():

@@ -18,7 +18,7 @@ _EDGE = re.compile(
 _PRIVATE = re.compile(rf"PRIVATE{_SPACE}KEY(?:{_SPACE}BLOCK)?$|ENCRYPTED{_SPACE}KEY$")
 _PLAIN = re.compile(r"(?:[\w+/=\s:.,-]|\\{1,8}[nrt/]|%[0-9A-Fa-f]{2})*")
 _PARTS = re.compile(
-    r"(?P<markup><[^<>]{0,300}>|&[#\w]{1,8};|\\{1,8}[nrt](?=[A-Za-z0-9+/]|$)|\\{1,8})"
+    r"(?P<markup><[^<>]{0,300}>|&[#\w]{1,8};|\\{1,8}u[0-9a-fA-F]{4}|\\{1,8}[nrt](?=[A-Za-z0-9+/]|$)|\\{1,8})"
     r"|(?P<run>(?:[A-Za-z0-9+/]|%2[BbFf])+(?:=|%3[Dd]){0,2})"
 )
 _REACH = 4096  # characters that a key without its other end may take

@@ -33,7 +33,7 @@ for such internal use, so that no pattern can match half of it."""
 ANSI = r"(?:(?:\x1b|\\u001b|\\x1b)\[[\d;]{0,20}m)"
 """A colour of a terminal, as tracebacks have between any two words."""
 
-QUOTE = r"""(?:\\{0,8}["']|&(?:quot|apos|\#0{0,3}3[49]|\#[xX]0{0,3}2[27]);)"""
+QUOTE = r"""(?:\\{0,8}(?:["']|&(?:quot|apos|\#0{0,3}3[49]|\#[xX]0{0,3}2[27]);))"""
 BLANK = rf"(?:[ \t\xa0]|&nbsp;|{ANSI})"
 BREAK = (
     r"(?:\r?\n|\\{1,8}r\\{1,8}n|\\{1,8}[nr]|<br\s{0,3}/?>"
@@ -59,7 +59,7 @@ def closing(text: str, start: int, quote: str) -> int:
     >>> closing(r'{\"a\": \"b\\\"c\"}', 10, r'\"')
     16
     """
-    if quote[0] == "&":
+    if quote.endswith(";"):
         end = text.find(quote, start, start + _FAR)
         return end if end >= 0 else line_end(text, start)
     depth, doubled = len(quote) - 1, -1

@@ -16,7 +16,7 @@ from runbook.redaction.scan import ANSI, MARK, QUOTE
 __all__ = ["hide", "is_docker_auth"]
 
 _SLASH = r"(?:\\{0,8}/|%2[fF])"
-_GAP = rf"(?:\s|%20|\+|&nbsp;|\\{{1,8}}[nt]|{ANSI})"
+_GAP = rf"(?:[ \t]|%20|\+|&nbsp;|\\{{1,8}}t|{ANSI})"
 _IN_URL = r"""(?:[^\s"'<>\\\uffff]|\\{1,8}/)"""
 _COLON_SLASHES = rf"(?::{_SLASH}{{2}}|%3[aA]%2[fF]%2[fF])"
 _USER = r"""[^\s/?#'"<>@\\:\[\uffff]"""
@@ -67,8 +67,8 @@ def _rule(
 
 
 _RULES = (
-    _rule("eyj", r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}(?:\.[\w-]*)*"),
-    _rule("eyj", r"(?<![A-Za-z0-9])eyJ[\w-]{16,}\.[\w-]{0,2000}\.[\w-]{8,}(?:\.[\w-]*)*"),
+    _rule("eyj", r"eyJ[\w-]{8,4000}\.eyJ[\w-]{8,}(?:\.[\w-]*)*"),
+    _rule("eyj", r"(?<![A-Za-z0-9])eyJ[\w-]{16,4000}\.[\w-]{0,2000}\.[\w-]{8,}(?:\.[\w-]*)*"),
     _rule("ewo eya", r"(?<![A-Za-z0-9])e(?:wo|yA)[\w-]{8,}\.e[wy][\w-]{8,}(?:\.[\w-]*)*"),
     _rule(
         "authorization",
@@ -78,7 +78,7 @@ _RULES = (
     ),
     _rule(
         "bearer",
-        rf"(?ai)(?P<name>\bbearer{_GAP}+)(?P<secret>[A-Za-z0-9._~+/-]{{8,}}=*)",
+        rf"(?ai)(?P<name>\bbearer{_GAP}+)(?P<secret>[A-Za-z0-9._~+/][A-Za-z0-9._~+/-]{{7,}}=*)",
         _unless_word,
     ),
     _rule(
@@ -88,20 +88,20 @@ _RULES = (
     ),
     _rule(
         ":// :\\ %3a%2f",
-        rf"(?P<name>{_COLON_SLASHES}){_USER}*(?::|%3[aA])[^\s/?#'\"<>\\\uffff]+(?=@|%40)",
+        rf"(?P<name>{_COLON_SLASHES}){_USER}{{0,200}}(?::|%3[aA])[^\s/?#'\"<>\\\uffff]{{1,500}}(?=@|%40)",
         rf"\g<name>{MARK}",
     ),
     _rule(  # a password with a bare slash in it is no valid URL, and used all the same
         ":// :\\ %3a%2f",
-        rf"(?P<name>{_COLON_SLASHES}){_USER}+:(?!\d{{1,5}}[/?#]){_IN_URL}+(?=@|%40)",
+        rf"(?P<name>{_COLON_SLASHES}){_USER}{{0,200}}:(?!\d{{1,5}}[/?#]){_IN_URL}{{1,500}}(?=@|%40)",
         rf"\g<name>{MARK}",
     ),
     _rule(
         ":// :\\ %3a%2f",
-        rf"(?P<name>{_COLON_SLASHES}){_USER}{{16,}}(?=@|%40)",
+        rf"(?P<name>{_COLON_SLASHES}){_USER}{{16,500}}(?=@|%40)",
         rf"\g<name>{MARK}",
     ),
-    _rule("@tcp( @unix(", r"[\w.-]+:[^\s\"'<>\\\uffff]+(?=@(?:tcp|unix)\()"),
+    _rule("@tcp( @unix(", r"[\w.-]{1,64}:[^\s\"'<>\\\uffff]{1,200}(?=@(?:tcp|unix)\()"),
     _rule("k10", r"K10[0-9a-fA-F]{32,}::?[^\s\"'<>\\&,\uffff]*"),
     _rule("::server: ::node:", r"::(?:server|node):[^\s\"'<>\\&,\uffff]{6,}", rf"::{MARK}"),
     _rule(
