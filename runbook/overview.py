@@ -11,7 +11,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,12 +45,14 @@ class Finding:
         outcomes: Of its checks.
         problems: Those that failed, or the error that ended it in the same form.
         pending: How many changes its plans still held.
+        reached: Whether its own verification passed, whatever came before it.
         away: Whether the API server did not answer.
     """
 
     outcomes: Sequence[Outcome] = ()
     problems: Sequence[Outcome] = ()
     pending: int = 0
+    reached: bool = False
     away: bool = False
 
 
@@ -173,7 +175,9 @@ def look(given: Mapping[str, Any]) -> dict[str, State]:
 
 
 def run(book: Notebook, given: Mapping[str, Any], mode: str) -> Finding:
-    """Run the code cells of a notebook in this process, up to its first error; shows nothing.
+    """Run the code cells of a notebook in this process; shows nothing.
+
+    After an error only its verification is run: whether the goal is reached all the same.
 
     Args:
         book: Which one; its file in the clone is run, never a copy.
@@ -181,25 +185,20 @@ def run(book: Notebook, given: Mapping[str, Any], mode: str) -> Finding:
         mode: The mode to run it in.
     """
     variables: dict[str, Any] = {"In": []}  # as IPython keeps the source of the cells
-    error: Exception | None = None
+    found: Finding | None = None
+    verified: list[bool] = []
     with show.silence():
-        try:
-            for code in _code(book, {**given, "mode": mode}):
-                variables["In"].append(code)
-                exec(compile(code, book.name, "exec"), variables)  # noqa: S102 - the clone's own
-        except Exception as raised:
-            error = raised
-    step = variables.get("step")
-    if not isinstance(step, Step):
-        return Finding(problems=_problems(error, (), Redactor()))
-    step.cluster.close()
-    result = step.result()
-    return Finding(
-        outcomes=result.outcomes,
-        problems=_problems(error, result.outcomes, step.redactor),
-        pending=sum(len(plan.pending) for plan in result.plans),
-        away=isinstance(error, UnreachableError),
-    )
+        for section, code in _code(book, {**given, "mode": mode}):
+            if found and section != "verify":
+                continue
+            error = _execute(book, code, variables)
+            verified += [error is None] if section == "verify" else []
+            if error and not found:
+                found = _finding(variables, error)
+    found = found or _finding(variables, None)
+    if isinstance(step := variables.get("step"), Step):
+        step.cluster.close()
+    return replace(found, reached=bool(verified) and all(verified))
 
 
 def judge(book: Notebook, found: Finding, states: Mapping[str, State]) -> State:
@@ -219,7 +218,8 @@ def judge(book: Notebook, found: Finding, states: Mapping[str, State]) -> State:
     blamed = [set(_NAMED.findall(problem.fix)) for problem in known]
     if all(names and names <= undone for names in blamed):
         needed = sorted(set().union(*blamed), key=_ORDER.__getitem__)
-        return State("not yet", f"needs {', '.join(name[:2] for name in needed)}")
+        word: Word = "needs attention" if found.reached else "not yet"
+        return State(word, f"needs {', '.join(name[:2] for name in needed)}")
     own: list[Outcome] = []
     for problem, names in zip(known, blamed, strict=True):
         if not names or not names <= undone | {book.name} or problem.seen != NOT_FOUND:
@@ -236,11 +236,36 @@ def _passed(found: Finding) -> State:
             "needs attention", f"its checks pass, but its plan holds {changes}: run it in mode plan"
         )
     counts = {name: sum(o.verdict == name for o in found.outcomes) for name in ("pass", "warn")}
-    told = f"{counts['pass']} checks passed"
+    told = f"{counts['pass']} check{'' if counts['pass'] == 1 else 's'} passed"
     warned = next((o for o in found.outcomes if o.verdict == "warn"), None)
     if warned is not None:
         told += f", {counts['warn']} warned: {warned.title}: {warned.seen}"
     return State("done", _short(told))
+
+
+def _execute(book: Notebook, code: str, variables: dict[str, Any]) -> Exception | None:
+    """Run a cell; give the error it ended with."""
+    variables["In"].append(code)
+    try:
+        exec(compile(code, book.name, "exec"), variables)  # noqa: S102 - the clone's own
+    except Exception as error:
+        return error
+    return None
+
+
+def _finding(variables: Mapping[str, Any], error: Exception | None) -> Finding:
+    """Give what a notebook has come to so far."""
+    away = isinstance(error, UnreachableError)
+    step = variables.get("step")
+    if not isinstance(step, Step):  # it could not even be opened
+        return Finding(problems=_problems(error, (), Redactor()), away=away)
+    result = step.result()
+    return Finding(
+        outcomes=result.outcomes,
+        problems=_problems(error, result.outcomes, step.redactor),
+        pending=sum(len(plan.pending) for plan in result.plans),
+        away=away,
+    )
 
 
 def _problems(
@@ -267,14 +292,15 @@ def _short(text: str) -> str:
     return textwrap.shorten(text, _LONGEST, placeholder=" ...")
 
 
-def _code(book: Notebook, given: Mapping[str, Any]) -> Iterator[str]:
-    """Give the code cells of a notebook, its parameters filled in."""
+def _code(book: Notebook, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give the code cells of a notebook, each with its section; the parameters filled in."""
     for cell in json.loads(source(book).read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])
-        if "parameters" in cell["metadata"].get("tags", ()):
-            yield cells.filled(text, given)
+        section = cell["id"].split("-")[1]  # an id is prefix-section, or prefix-section-which
+        if section == "parameters":
+            yield section, cells.filled(text, given)
         elif cell["cell_type"] == "code":
-            yield text
+            yield section, text
 
 
 def _last_runs(output: Path, uid: str) -> dict[str, str]:

@@ -82,9 +82,9 @@ def test_what_failed_decides(problems: list[Outcome], word: str, why: str) -> No
 def test_a_step_is_done_when_its_checks_pass_and_its_plan_is_empty() -> None:
     passed = [Outcome("a", "A", "pass"), Outcome("b", "B", "skip")]
     warned = [*passed, Outcome("c", "C", "warn", seen="old")]
-    assert judge(find("11"), Finding(passed), {}) == State("done", "1 checks passed")
+    assert judge(find("11"), Finding(passed), {}) == State("done", "1 check passed")
     told = judge(find("11"), Finding(warned), {})
-    assert told == State("done", "1 checks passed, 1 warned: C: old")
+    assert told == State("done", "1 check passed, 1 warned: C: old")
     told = judge(find("11"), Finding(passed, pending=2), {})
     assert told.word == "needs attention"
     assert "its plan holds 2 changes" in told.why
@@ -120,15 +120,45 @@ def test_once_the_cluster_is_away_it_is_not_asked_again(monkeypatch: pytest.Monk
 def test_a_fault_in_a_notebook_becomes_its_state(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def cell(text: str, *tags: str) -> dict[str, Any]:
-        return {"cell_type": "code", "metadata": {"tags": list(tags)}, "source": [text]}
-
-    broken = {"cells": [cell('mode: str = "apply"', "parameters"), cell("1 / 0"), cell("exit(9)")]}
-    (tmp_path / "x.ipynb").write_text(json.dumps(broken))
-    monkeypatch.setattr(overview, "source", lambda book: tmp_path / "x.ipynb")
+    cells = {"x-parameters": 'mode: str = "apply"', "x-look": "1 / 0", "x-plan": "exit(9)"}
+    monkeypatch.setattr(overview, "source", lambda book: written(tmp_path, cells))
     found = overview.run(find("11"), {}, "verify")
+    assert not found.reached
     told = judge(find("11"), found, {})
     assert told == State("cannot tell", "ZeroDivisionError: division by zero")
+
+
+def test_after_an_error_only_the_verification_is_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cells = {
+        "x-parameters": 'mode: str = "apply"',
+        "x-look": "from runbook.errors import StepError; seen = [mode]\nraise StepError('first')",
+        "x-apply": "exit(9)",
+        "x-verify-a": "seen.append('a')",
+        "x-verify-b": "seen.append('b'); assert seen == ['verify', 'a', 'b']",
+    }
+    monkeypatch.setattr(overview, "source", lambda book: written(tmp_path, cells))
+    found = overview.run(find("11"), {}, "verify")
+    assert found.reached
+    assert [problem.title for problem in found.problems] == ["first"]
+    cells["x-verify-b"] = "raise StepError('second')"
+    found = overview.run(find("11"), {}, "verify")
+    assert not found.reached
+    assert [problem.title for problem in found.problems] == ["first"]
+
+
+def written(folder: Path, cells: dict[str, str]) -> Path:
+    """Write a notebook of code cells, by their ids."""
+    code = [{"cell_type": "code", "id": name, "source": [text]} for name, text in cells.items()]
+    (folder / "x.ipynb").write_text(json.dumps({"cells": code}))
+    return folder / "x.ipynb"
+
+
+def test_a_reached_goal_is_never_not_yet() -> None:
+    before = {"11-linkerd-namespace": State("needs attention", "")}
+    found = Finding(problems=[missing("11-linkerd-namespace")], reached=True)
+    assert judge(find("12"), found, before) == State("needs attention", "needs 11")
 
 
 def record(output: Path, name: str, uid: str, mode: str, status: str, **steps: str) -> None:
@@ -325,6 +355,7 @@ def test_what_was_changed_by_hand_needs_attention(
     found = states(shown())
     assert found["11"][0] == "needs attention"
     assert "wrong" in found["11"][1]
+    assert found["12"] == ("needs attention", "needs 11"), "its certificate is there"
     assert found["14"][0] == "done"
 
 
