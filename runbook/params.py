@@ -324,7 +324,10 @@ def _worded(problem: ErrorDetails, origins: Mapping[str, Origin]) -> tuple[str, 
     if not name:
         return f"{at}{message}", "", ""
     why, fix = _quoting(name, problem["input"], origin) or ("", _example(name, problem))
-    return f"{at}{name} {message}, but it is {_shown(problem['input'])}", why, fix
+    given = problem["input"]
+    # What was meant as a Helm value may be a password by itself.
+    shown = "a text" if name == "values" and isinstance(given, str) else _shown(given)
+    return f"{at}{name} {message}, but it is {shown}", why, fix
 
 
 def _message(problem: ErrorDetails) -> str:

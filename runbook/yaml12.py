@@ -39,7 +39,9 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.MarkedYAMLError(
-                    problem=f'the key {key_node.value!r} is not text: write "{key_node.value}"',
+                    problem=f'the key {key_node.value!r} is not text: write "{key_node.value}"'
+                    if isinstance(key_node, yaml.ScalarNode)
+                    else "a key is not text",
                     problem_mark=key_node.start_mark,
                 )
             if key in seen:
@@ -80,8 +82,9 @@ def parse_mapping(text: str, source: str) -> dict[str, tuple[Any, Origin]]:
         mark = error.problem_mark or error.context_mark
         place = f"{source}:{mark.line + 1}" if mark else source
         raise YamlError(problem_of(error), place) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise YamlError(f"not YAML: {str(error).splitlines()[0]}", source) from None
+    except (yaml.YAMLError, RecursionError, ValueError, AttributeError) as error:
+        said = str(error).splitlines()[0].partition(": '")[0]  # what follows quotes the text
+        raise YamlError(f"not YAML: {said}", source) from None
     if node is None:
         return {}
     if not isinstance(node, yaml.MappingNode):

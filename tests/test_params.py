@@ -268,3 +268,26 @@ def test_any_values_are_accepted_or_refused_as_a_parameter_error(values):
         Params.parse(values)
     except ParameterError as error:
         assert error.what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "values: {password: correct-horse\nx: y\n",
+        "values:\n  password: correct-horse\n password: x\n",
+        *(f"values: {{password: {form}}}\n" for form in ("*correct-horse", "!correct-horse x")),
+        *(f"values: {{a: !!{kind} correct-horse}}\n" for kind in ("int", "float", "timestamp")),
+        "values: {a: '\\correct-horse\n",
+        "values: {? [correct-horse] : x}\n",
+        "values: {a: &correct-horse b, c: &correct-horse d}\n",
+        "values: correct-horse\n",
+        "correct-horse\n",
+    ],
+)
+def test_errors_quote_no_value_that_may_be_secret(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParameterError) as caught:
+        Params.parse(load([path]))
+    assert "correct-horse" not in str(caught.value)
+    assert caught.value.fix or caught.value.see

@@ -38,6 +38,6 @@ def pairs_of(pairs: tuple[str, ...]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise click.UsageError(f"-p takes NAME=VALUE, not {pair!r}")
+            raise click.UsageError("-p takes NAME=VALUE, and one of yours is none")
         values[name] = value
     return values
