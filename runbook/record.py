@@ -207,11 +207,17 @@ class Record:
         return self.put(replace(self.step(notebook), **changes))
 
     def put(self, step: StepRecord) -> StepRecord:
-        """Take a notebook's record in the place of the one there was, and give it."""
+        """Take a notebook's record in the place of the one there was.
+
+        Returns:
+            The same without secrets and local paths: what is told of it elsewhere, such as in the
+            terminal, has passed the redactor as well.
+        """
         at = next(i for i, other in enumerate(self.steps) if other.notebook == step.notebook)
-        self.steps[at] = step
-        self._clean[step.notebook] = self._scrubbed(step)
-        return step
+        self._clean[step.notebook] = clean = self._scrubbed(step)
+        named = {name: clean[name] for name in StepRecord.__dataclass_fields__}
+        self.steps[at] = StepRecord(**named | {"notebook": step.notebook})
+        return self.steps[at]
 
     def files(self, notebook: str) -> dict[str, str]:
         """Give the names of what this attempt keeps of a notebook, relative to the run."""

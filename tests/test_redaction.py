@@ -422,5 +422,23 @@ def test_a_long_text_of_one_kind_takes_no_longer_than_its_length() -> None:
     Redactor(["one two"]).text("one" + "\n" * size)
 
 
-def test_tokens_are_taken_whole() -> None:
-    assert PLAIN.text(f"<{jwt('x')}>") == f"<{REDACTED}>"
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"<{jwt('x')}>", "<*>"),
+        ("https://hooks.slack.com/services/T1/B2/c3", "https://hooks.slack.com/*"),
+        ("https://discord.com/api/webhooks/123/abc-def", "https://discord.com/api/webhooks/*"),
+        ("https://api.telegram.org/bot1:AAx/send", "https://api.telegram.org/*"),
+        ("https://pi:hunter2@x.local/y?z=1", "https://*@x.local/y?z=1"),
+        ("K3S_TOKEN=K10" + "a" * 64 + "::server:" + "b" * 32 + " k3s", "K3S_TOKEN=* k3s"),
+        ("got K10" + "a" * 64 + "::server:" + "b" * 32 + ", ok", "got *, ok"),
+        ("Authorization: Basic dXNlcjpwYXNz, more", "Authorization: Basic *, more"),
+        ("admin:$apr1$abcdefgh$" + "i" * 22, "admin:*"),
+        ("x --password hunter2 --debug", "x --password * --debug"),
+        ("?token=abc&page=2", "?token=*&page=2"),
+        ("say: DB_PASSWORD: |\n    a\n    b\nc: d", "say: DB_PASSWORD: |\n    *\n    *\nc: d"),
+        ("{'a': {'password': 'it\\'s'}, 'b': 1}", "{'a': {'password': '*'}, 'b': 1}"),
+    ],
+)
+def test_what_is_left_reads_well(text: str, shown: str) -> None:
+    assert PLAIN.text(text) == shown.replace("*", REDACTED)

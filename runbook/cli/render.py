@@ -28,10 +28,13 @@ def counted(count: Callable[[str], int]) -> str:
 
 
 def show_error(error: RunbookError) -> None:
-    """Write an error to standard error: what, why, fix, see."""
-    click.secho(error.what, fg="red", err=True)
+    """Write an error to standard error: what, why, fix, see; not what looks like a secret."""
+    from runbook.secrets import Redactor  # noqa: PLC0415 - only when there is an error
+
+    redact = Redactor().text
+    click.secho(redact(error.what), fg="red", err=True)
     for label in ("why", "fix", "see"):
-        if text := getattr(error, label):
+        if text := redact(getattr(error, label)):
             click.echo(f"  {label}: {text}", err=True)
 
 

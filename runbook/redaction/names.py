@@ -145,13 +145,13 @@ def _value(text: str, start: int, name: int, assigned: bool) -> Iterable[tuple[i
     if quote is not None:
         return [(quote.end(), closing(text, quote.end(), quote[0]))]
     begin = line_start(text, name)
+    header = _BLOCK.match(text, start) if assigned else None
+    if header is not None:
+        return block(text, header.end(), indentation(text[begin or 0 : name])[0])
     alone = begin is not None and _ALONE.fullmatch(text, begin, name) is not None
     if _QUOTE.match(text, name) is None:  # in "password: ..." the quotes are the sentence's
         alone = alone or _QUOTED.search(text, max(0, name - 80), name) is not None
     if alone and assigned:
-        header = _BLOCK.match(text, start)
-        if header is not None:
-            return block(text, header.end(), indentation(text[begin or 0 : name])[0])
         return [(start, line_end(text, start))] if text[start : start + 1] not in "{[" else []
     token = _TOKEN.match(text, start)
     if token is None or text[start] in "{[(":

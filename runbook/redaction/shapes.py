@@ -34,8 +34,8 @@ _PREFIXED = (
     r"|(?i:AGE-(?:SECRET-KEY|PLUGIN)-[A-Z0-9-]{20,}))"
 )
 _HOSTS = (
-    rf"hooks\.slack[\w.-]*|discord(?:app)?\.com{_SLASH}api{_SLASH}webhooks"
-    rf"|webhook\.office\.com|outlook\.office(?:365)?\.com{_SLASH}webhook\w*"
+    rf"hooks\.slack[\w.-]*+|discord(?:app)?\.com{_SLASH}api{_SLASH}webhooks"
+    rf"|webhook\.office\.com|outlook\.office(?:365)?\.com{_SLASH}webhook\w*+"
     rf"|chat\.googleapis\.com{_SLASH}v1{_SLASH}spaces|api\.telegram\.org|logic\.azure\.com"
 )
 
@@ -124,7 +124,7 @@ _RULES = (
     _rule("sha}", r"(?i)\{S?SHA(?:256|512)?\}[A-Za-z0-9+/]{20,}={0,2}"),
     _rule(
         "hooks.slack discord office.com office365.com chat.google telegram logic.azure",
-        rf"(?P<name>(?:{_HOSTS}){_SLASH}?){_IN_URL}+",
+        rf"(?P<name>(?:{_HOSTS}){_SLASH}?+){_IN_URL}+",
         rf"\g<name>{MARK}",
     ),
     _rule(
