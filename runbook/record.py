@@ -176,9 +176,11 @@ class Record:
             facts: Further arguments of the class.
         """
         record = cls(directory, attempts=attempts, **facts)
+        manifest.reopen(directory)
         record._folder.mkdir(exist_ok=True)
         for left in directory.rglob(".*"):  # half of a file that was being written as it was killed
-            left.unlink()
+            if left.is_file():
+                left.unlink()
         record._open(given)
         return record
 

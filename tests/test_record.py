@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from executed_samples import failed, finished, notebook, outcome, shown
 
+from runbook.archive.verify import Finding, verify
 from runbook.errors import CheckError, UsageError
 from runbook.executed import collect
 from runbook.record import Record, StepRecord, load_steps, read_result
@@ -158,9 +159,13 @@ def test_attempts_keep_files_of_their_own(tmp_path: Path) -> None:
         steps=load_steps(first.directory),
         scrub=lambda value: value,
     )
+    assert verify(tmp_path) == [
+        Finding(second.id, "", "note", "resumed, and not sealed since: running or killed")
+    ]
     second.put(second.step("12-identity-issuer").again())
     keep(second, notebook(finished(), text="# Second"))
     second.finish("ok", 0)
+    assert verify(tmp_path) == []
     assert {path: path.read_bytes() for path in before} == before
     result = read_result(second.directory)
     assert result["status"] == "ok"
