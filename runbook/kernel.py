@@ -12,6 +12,7 @@ import asyncio
 import ctypes
 import importlib
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from queue import Empty
 from typing import Any, TypeVar
 
 from runbook.errors import InfrastructureError
+from runbook.forsaken import forsaken, prefix
 from runbook.imports import quick_jsonschema
 
 __all__ = ["Kernel", "Kernels", "load_ipython_extension", "warm_up"]
@@ -208,8 +210,10 @@ class Kernels:
         self._ending: list[asyncio.Task[None]] = []
 
     def __enter__(self) -> Kernels:
+        for left in forsaken("kernel"):
+            shutil.rmtree(left, ignore_errors=True)
         self._space = tempfile.TemporaryDirectory(
-            prefix="runbook-kernel-", ignore_cleanup_errors=True
+            prefix=prefix("kernel"), ignore_cleanup_errors=True
         )
         self._loop = asyncio.new_event_loop()
         return self

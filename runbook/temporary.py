@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runbook.forsaken import forsaken, prefix
+
 if TYPE_CHECKING:
     from runbook.params import Params
 
 __all__ = ["rehearsal_cluster"]
 
 _VARIABLE = "RUNBOOK_REHEARSAL_DIR"
-_PREFIX = "runbook-rehearsal-"
 _NEWEST = (1, 35)  # newest Kubernetes that a release line documents
 
 
@@ -39,7 +40,7 @@ def rehearsal_cluster(params: Params) -> Iterator[bool]:
         return
     _end_forsaken()
     before = os.environ.get(_VARIABLE)
-    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as directory:
+    with tempfile.TemporaryDirectory(prefix=prefix("rehearsal")) as directory:
         os.environ[_VARIABLE] = directory  # the notebooks' kernels look there
         try:
             rehearsal.up(Path(directory), kubernetes_version=_kubernetes_for(params.line))
@@ -65,19 +66,6 @@ def _end_forsaken() -> None:
     """End temporary clusters whose run is gone: it was killed and could not."""
     from runbook import rehearsal
 
-    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
-        owner = directory.name.removeprefix(_PREFIX).partition("-")[0]
-        ours = directory.lstat().st_uid == os.getuid() and directory.is_dir()
-        if ours and owner.isdigit() and not _alive(int(owner)):
-            rehearsal.down(directory)
-            shutil.rmtree(directory, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    for directory in forsaken("rehearsal"):
+        rehearsal.down(directory)
+        shutil.rmtree(directory, ignore_errors=True)

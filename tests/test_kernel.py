@@ -95,6 +95,23 @@ def test_connection_and_files_are_private_and_gone_afterwards(fork: bool) -> Non
     assert not folder.exists()
 
 
+def test_files_of_a_killed_batch_go_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    left, alive = (
+        tmp_path / f"runbook-kernel-{gone.pid}-x",
+        tmp_path / f"runbook-kernel-{os.getpid()}-x",
+    )
+    left.mkdir()
+    alive.mkdir()
+    with Kernels(0, forked=False):
+        assert not left.exists()
+    assert alive.exists()
+
+
 def test_a_long_directory_falls_back_to_encrypted_ports(tmp_path: Path) -> None:
     short = kernel._transport(Path("/tmp/x"))
     assert short["transport"] == "ipc"

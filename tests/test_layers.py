@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "runbook"
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "yaml12", "notebooks", "imports"}),
+    frozenset({"errors", "yaml12", "notebooks", "imports", "forsaken"}),
     frozenset({"params", "releases", "secrets", "redaction", "show", "progress"}),
     frozenset({"cluster", "kinds", "kubeconfig", "transport", "readiness", "symptoms", "wait"}),
     frozenset({"plan", "changes", "diff", "checks", "manifests", "certs", "proofs"})
