@@ -1,4 +1,4 @@
-"""Temporary directories that carry the number of their process, so that those of killed ones show."""
+"""Temporary directories that carry the number of their process: those of killed ones show."""
 
 from __future__ import annotations
 
