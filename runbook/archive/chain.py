@@ -101,6 +101,12 @@ class Chain:
         """The records it names."""
         return {line.run for line in self.lines if line}
 
+    @property
+    def kept(self) -> set[str]:
+        """The records that are sealed, as far as it says."""
+        last = {line.run: line.event for line in self.lines if line}
+        return {run for run, event in last.items() if event == "sealed"}
+
 
 def read(output: Path) -> Chain:
     """Read the chain of a directory of runs; there need not be one yet.

@@ -223,8 +223,13 @@ def _measured(result: Mapping[str, Any]) -> dict[tuple[str, str, str], _Interval
     for step in result["steps"]:
         for one in step.get("measures") or ():
             key = step["notebook"], one["name"], one["unit"]
-            found[key] = one["value"], one.get("low"), one.get("high")
+            value, low, high = (one.get(end) for end in ("value", "low", "high"))
+            found[key] = _number(value), _number(low), _number(high)
     return found
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _verdict(
