@@ -3,7 +3,7 @@
 Nothing heavy is imported before a command needs it, so that help and lists are instant.
 
 Exit status: 0 ok, 1 a check failed, 2 bad parameters or usage, 3 a step failed, 4 no kernel,
-API server or rehearsal cluster, 130 interrupted.
+API server or rehearsal cluster, 5 the archive was changed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import click
 
 from runbook.cli.batch import resume, run
 from runbook.cli.books import lab, list_, show
+from runbook.cli.export import export
 from runbook.cli.machine import doctor, rehearsal_group
 from runbook.cli.parameters import params
+from runbook.cli.records import records
 from runbook.cli.render import show_error
 from runbook.errors import RunbookError
 
@@ -66,5 +68,5 @@ def runbook() -> None:
     """
 
 
-for _command in (run, resume, list_, show, params, doctor, lab, rehearsal_group):
+for _command in (run, resume, list_, show, params, doctor, lab, records, export, rehearsal_group):
     runbook.add_command(_command)
