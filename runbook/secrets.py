@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook.errors import ParameterError
-from runbook.redaction import encoded, names, objects, pem, shapes
+from runbook.redaction import encoded, folded, names, objects, pem, shapes
 from runbook.redaction.known import Known
 from runbook.redaction.scan import MARK, REDACTED
 
@@ -102,6 +102,13 @@ class Redactor:
                 pass
             else:
                 return text if after == before else _json_like(text, after)
+        clean = self._fixed(text)
+        whole = folded.joined(text)
+        if whole != text and (found := self._fixed(whole)) != folded.joined(clean):
+            return found  # more comes to light without the breaks
+        return clean
+
+    def _fixed(self, text: str) -> str:
         text = text.replace(REDACTED, MARK)
         while (less := self._pass(text)) != text:  # each pass leaves fewer other characters
             text = less
@@ -110,7 +117,11 @@ class Redactor:
     def _pass(self, text: str) -> str:
         for hide in (self._known.hide, pem.hide, objects.hide, shapes.hide, names.hide):
             text = hide(text)
-        return encoded.hide(text, self._tells)
+        text = encoded.hide(text, self._tells)
+        return folded.single_quoted(text, self._marked)
+
+    def _marked(self, text: str) -> str:
+        return self.text(text.replace(MARK, REDACTED)).replace(REDACTED, MARK)
 
     def _tells(self, text: str) -> bool:
         """Tell whether a decoded text has a secret in it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import pprint
 import re
 import textwrap
 from collections.abc import Callable
@@ -38,6 +39,10 @@ FORMS: dict[str, Form] = {
     "json in a log": lambda text: f"level=info {json.dumps({'message': text})}",
     "json in json": lambda text: f"got {json.dumps({'a': json.dumps({'m': text})})}",
     "python": lambda text: repr({"message": text}),
+    "pprint": lambda text: pprint.pformat({"name": "x", "message": f"some words and {text}"}),
+    "yaml": lambda text: yaml.safe_dump({"name": "x", "messages": [text, {"a": text}]}),
+    "yaml in html": lambda text: html.escape(yaml.safe_dump({"message": text}, width=60)),
+    "yaml in a diff": lambda text: diff_html(lines(yaml.safe_dump({"m": {"n": text}}), "+")),
     "html": lambda text: f"<pre>{html.escape(text)}</pre>",
     "json in html": lambda text: html.escape(json.dumps({"message": text})),
     "diff": lambda text: lines(text, "+"),

@@ -13,7 +13,8 @@ __all__ = ["hide"]
 
 _SHORTEST = 16
 _LEAST_ARCHIVE = 40  # characters: shorter than a compressed file can be
-_LINES = rf"(?:[ \t]*(?:{BREAK})[ \t+>|-]*[A-Za-z0-9+/]+)*"
+# A line that goes on with something else is not one of them.
+_LINES = rf"(?:[ \t]*(?:{BREAK})[ \t+>|-]*[A-Za-z0-9+/]++(?=[=\\\"'<,}}\]&]|[ \t]*(?:\r?\n|$)))*"
 _BASE64 = re.compile(
     rf"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{{{_SHORTEST},}}+{_LINES}(?:=|\\u003d){{0,2}}"
 )

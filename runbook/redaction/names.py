@@ -51,7 +51,7 @@ _BLOCK = re.compile(rf"(?:[|>]|&gt;)[-+0-9]{{0,3}}[ \t]*(?:{BREAK})")
 _ALONE = re.compile(
     rf"(?:{BLANK}|[+\->|#*$]|<[^<>]*>)*(?:{QUOTE}|(?:export|set|env)[ \t]+|-[ \t]+)?[\w./$-]*", re.I
 )
-_QUOTED = re.compile(rf"{QUOTE}[\w./$-]*$")
+_QUOTED = re.compile(rf"{QUOTE}(?P<name>[\w./$-]*)$")
 _TOKEN = re.compile(
     rf"(?:(?!{ANSI}|&(?:quot|apos|#|lt|gt))[^\s\"'<>,;&)}}\]\\]|\\(?![nrt\"'\\u]))+"
 )
@@ -145,12 +145,14 @@ def _value(text: str, start: int, name: int, assigned: bool) -> Iterable[tuple[i
     if quote is not None:
         return [(quote.end(), closing(text, quote.end(), quote[0]))]
     begin = line_start(text, name)
+    quoted = _QUOTED.search(text, max(0, name - 80), name)
     header = _BLOCK.match(text, start) if assigned else None
     if header is not None:
-        return block(text, header.end(), indentation(text[begin or 0 : name])[0])
+        first = quoted.start("name") if quoted else begin or 0
+        return block(text, header.end(), indentation(text[first:name])[0])
     alone = begin is not None and _ALONE.fullmatch(text, begin, name) is not None
     if _QUOTE.match(text, name) is None:  # in "password: ..." the quotes are the sentence's
-        alone = alone or _QUOTED.search(text, max(0, name - 80), name) is not None
+        alone = alone or quoted is not None
     if alone and assigned:
         return [(start, line_end(text, start))] if text[start : start + 1] not in "{[" else []
     token = _TOKEN.match(text, start)

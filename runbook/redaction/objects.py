@@ -28,7 +28,7 @@ _START = r"(?:(?<![A-Za-z])|(?<=\\[nrt]))"
 _TYPE = "|".join(map(re.escape, sorted(TYPES)))
 _IS_SECRET = (
     rf"{_START}(?:kind{QUOTE}?\s{{0,20}}:\s{{0,20}}{QUOTE}?Secret{QUOTE}?(?![\w.-])"
-    rf"|string_?[dD]ata{QUOTE}\s{{0,20}}:"
+    rf"|stringData{QUOTE}?\s{{0,20}}:|string_data{QUOTE}\s{{0,20}}:"
     rf"|type{QUOTE}?\s{{0,20}}:\s{{0,20}}{QUOTE}?(?:{_TYPE}){QUOTE}?(?![\w.-]))"
 )
 _SECRET = re.compile(_IS_SECRET)
@@ -41,7 +41,10 @@ _QUOTE = re.compile(QUOTE)
 # YAML inside a quoted text begins after the quote.
 _LINES = re.compile(rf"({BREAK}|(?<=[\"';])(?=(?:apiVersion|kind|data|stringData):(?:\s|\\)))")
 _KEY = re.compile(rf"{QUOTE}?(?P<name>[\w./-]{{1,253}}){QUOTE}?[ \t]*:(?:[ \t]+|$)")
-_KIND = re.compile(rf"{QUOTE}?kind{QUOTE}?[ \t]*:[ \t]*{QUOTE}?Secret{QUOTE}?[ \t]*,?(?:$|<|[\"'])")
+_KIND = re.compile(  # only Secrets have stringData
+    rf"{QUOTE}?(?:kind{QUOTE}?[ \t]*:[ \t]*{QUOTE}?Secret{QUOTE}?[ \t]*,?(?:$|<|[\"'])"
+    rf"|stringData{QUOTE}?[ \t]*:)"
+)
 _SEPARATOR = re.compile(r"[ +-]?(?:---|\.\.\.)\s*$|@@ ")
 _BLOCK = re.compile(r"[|>][-+0-9]{0,3}[ \t]*$")
 
@@ -60,6 +63,17 @@ def is_public(name: str) -> bool:
 
 def _in_braces(text: str) -> str:
     """Replace the values of Secrets written with braces."""
+    out: list[str] = []
+    at = 0
+    for start, end in sorted(_spans(text)):
+        if start >= at:
+            out += [text[at:start], MARK]
+            at = end
+    return "".join([*out, text[at:]]) if out else text
+
+
+def _spans(text: str) -> list[tuple[int, int]]:
+    """Give where the values of Secrets are, those of Secrets in a text in a value as well."""
     spans: list[tuple[int, int]] = []
     open_: list[_Frame] = [_Frame()]
     at = 0
@@ -68,7 +82,10 @@ def _in_braces(text: str) -> str:
         if found["data"]:
             open_[-1].secret |= found["data"].startswith("string")
             values, at = _entries(text, at)
-            open_[-1].values += values
+            open_[-1].values += [(start, end) for start, end, public in values if not public]
+            for start, end, _ in values:
+                inner = _spans(text[start:end]) if "{" in text[start:end] else ()
+                spans += [(start + first, start + last) for first, last in inner]
             if text.startswith("}", at):
                 at += 1
             else:  # something else than texts is in it
@@ -81,14 +98,7 @@ def _in_braces(text: str) -> str:
             spans += open_.pop().known()
         else:
             spans += open_[-1].known()
-    spans += [span for frame in open_ for span in frame.known()]
-    out: list[str] = []
-    at = 0
-    for start, end in sorted(spans):
-        if start >= at:
-            out += [text[at:start], MARK]
-            at = end
-    return "".join([*out, text[at:]]) if out else text
+    return spans + [span for frame in open_ for span in frame.known()]
 
 
 class _Frame:
@@ -102,9 +112,13 @@ class _Frame:
         return self.values if self.secret else []
 
 
-def _entries(text: str, at: int) -> tuple[list[tuple[int, int]], int]:
-    """Read the entries of a mapping from its opening brace on; give its values and its end."""
-    values: list[tuple[int, int]] = []
+def _entries(text: str, at: int) -> tuple[list[tuple[int, int, bool]], int]:
+    """Read the entries of a mapping from its opening brace on.
+
+    Returns:
+        Where each value begins and ends and whether it may be seen, and where the mapping ends.
+    """
+    values: list[tuple[int, int, bool]] = []
     gap = re.compile(rf"(?:\s|,|{BREAK})*")
     while True:
         at = _end(gap.match(text, at), at)
@@ -122,8 +136,7 @@ def _entries(text: str, at: int) -> tuple[list[tuple[int, int]], int]:
             at = end
         shown = text[start:end]
         empty = shown in ("", "null", "None") or shown.startswith(MARK)
-        if not empty and not is_public(entry["name"]):
-            values.append((start, end))
+        values.append((start, end, empty or is_public(entry["name"])))
 
 
 def _end(found: re.Match[str] | None, otherwise: int) -> int:
@@ -134,7 +147,7 @@ def _in_lines(text: str) -> str:
     """Replace the values of Secrets written as indented lines, with a diff's signs or without."""
     parts = _LINES.split(text)
     lines = parts[::2]
-    kinds = [n for n, line in enumerate(lines) if "Secret" in line and _is_kind(line)]
+    kinds = [n for n, line in enumerate(lines) if _is_kind(line)]
     if not kinds:
         return text
     seen: dict[int, int] = {}  # up to which line, for what begins at a column
