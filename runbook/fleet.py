@@ -27,6 +27,7 @@ INTERRUPTED = 130
 BROKEN = 4
 
 _KEYS = ("cluster", "kubeconfig")  # what names a target
+_PATIENCE = 2  # signals that leave a run the time to write its record
 _PIECE = 65536  # bytes read at a time
 _LAST_WORDS = 5.0  # seconds to wait for output after a process has ended
 
@@ -187,9 +188,9 @@ def run(
 ) -> tuple[Ended, ...]:
     """Run one process for each target, and wait for all of them.
 
-    One that is refused or fails does not touch the others. At SIGINT or SIGTERM every process is
-    told once, so that it ends its record as interrupted, and waited for; what has not begun is not
-    begun. A second signal kills them.
+    One that is refused or fails does not touch the others. SIGINT and SIGTERM are passed on, and
+    what has not begun is not begun: at the first, each run interrupts its cell and writes its
+    record; at the second, it kills its kernel and still writes it; the third kills the runs.
 
     Args:
         commands: What to run for each target.
@@ -226,14 +227,14 @@ class _Fleet:
                 process.terminate()
 
     def _tell(self) -> None:
-        """Pass a signal on: the first as SIGTERM, which ends a run as Ctrl-C does."""
+        """Pass a signal on, as SIGTERM: to a run it is what Ctrl-C is."""
         self._told += 1
         for process in self._running.values():
             self._signal(process)
 
     def _signal(self, process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
-            if self._told == 1:
+            if self._told <= _PATIENCE:
                 process.terminate()
             else:
                 os.killpg(process.pid, signal.SIGKILL)  # with what it has started

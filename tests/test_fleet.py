@@ -14,7 +14,7 @@ import click
 import pytest
 
 from runbook import fleet
-from runbook.cli.fleet import again, run_fleet
+from runbook.cli.fleet import _Lines, again, run_fleet
 from runbook.errors import ParameterError
 from runbook.fleet import Ended, Target, severest, targets
 
@@ -319,7 +319,7 @@ def test_a_signal_is_passed_on_once(tmp_path: Path, shown: Shown, number: signal
     assert shown.of("c") == []
 
 
-def test_a_second_signal_kills_with_all_children(tmp_path: Path, shown: Shown) -> None:
+def test_a_third_signal_kills_with_all_children(tmp_path: Path, shown: Shown) -> None:
     child = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid, flush=True)\n"
 
     def interrupt(line: str) -> None:
@@ -329,6 +329,7 @@ def test_a_second_signal_kills_with_all_children(tmp_path: Path, shown: Shown) -
     shown.on_line = interrupt
     (ended,) = run(tmp_path, shown, a=child + WAITS % 9).values()
     assert (ended.status, ended.exit_status) == ("interrupted", 130)
+    assert shown.of("a")[1:] == ["begun", "told 1", "told 2"]
     pid = int(shown.of("a")[0])
     for _ in range(500):
         stat = Path(f"/proc/{pid}/stat")
@@ -421,6 +422,26 @@ raise SystemExit(1)
         ],
         ["far", "refused", lines[4].split()[2], "no", "record"],
     ]
+
+
+def test_names_are_coloured_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = _Lines(["near", "far"])
+    with click.Context(command, color=True):
+        lines("near", "at work", error=False)
+        lines("far", "at work", error=False)
+    near, far = (line.partition(" |")[0] for line in capsys.readouterr().out.splitlines())
+    assert near.endswith("near")
+    assert far.endswith("far ")
+    assert near.startswith("\x1b[")
+    assert near.removesuffix("near") != far.removesuffix("far ")
+
+
+def test_nobody_reading_does_not_stop_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(click, "echo", gone)
+    _Lines(["near"])("near", "at work", error=False)
 
 
 def test_the_package_is_a_program(tmp_path: Path) -> None:

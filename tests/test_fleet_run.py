@@ -138,9 +138,13 @@ def test_a_cluster_under_a_second_name_is_refused(fleet: Fleet) -> None:
 
 def test_wrong_parameters_start_nothing(fleet: Fleet) -> None:
     before = sorted(fleet.output.iterdir())
-    out, err = fleet.run("-p", "tiemout=5", status=2)
-    assert out == ""
-    assert "did you mean timeout?" in err
+    for option, value, words in (
+        ("-p", "tiemout=5", "did you mean timeout?"),
+        ("--only", "99", "there is no notebook '99'"),
+    ):
+        out, err = fleet.run(option, value, status=2)
+        assert out == ""
+        assert words in err
     assert sorted(fleet.output.iterdir()) == before
 
 

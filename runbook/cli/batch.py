@@ -92,11 +92,11 @@ def run(  # noqa: PLR0917 - click passes by name
 
     overrides = pairs_of(pairs)
     overrides |= {k: v for k, v in (("cluster", cluster), ("mode", mode)) if v is not None}
+    chosen = select(first, last, [name.strip() for name in only.split(",") if name.strip()])
     targets = fleet.targets(files, overrides)
     if len(targets) > 1:
         return run_fleet(targets, parallel=parallel, output=output or _outputs())
     given = load(files, overrides)
-    chosen = select(first, last, [name.strip() for name in only.split(",") if name.strip()])
     runner = _runner(given, chosen, output or _outputs(), minutes)
     with _ending_well(), rehearsal_cluster(runner.params) as started:
         if started:
