@@ -18,9 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes import client, config
 
-from runbook import cli
 from runbook.cli import _status
-from runbook.cli.export import export
 from runbook.cluster import Cluster, connect
 from runbook.errors import ApiError, ParameterError, UsageError
 from runbook.export import Manifest, Setup, argo, kubernetes_jobs, prepare, render
@@ -397,11 +395,6 @@ def test_a_pod_that_is_ended_keeps_its_record(tmp_path: Path, stand_in: Callable
 
 
 # --- the command --------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cli.runbook.commands, "export", export)
 
 
 def test_the_command_prints_manifests(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
