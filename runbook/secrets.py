@@ -173,7 +173,8 @@ class Redactor:
             return [self._secret(item) for item in value]
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             return self.data(value)
-        return value if names.is_ordinary(str(value).replace(REDACTED, MARK)) else REDACTED
+        ordinary = names.is_ordinary(str(value).replace(REDACTED, MARK))
+        return self.data(value) if ordinary else REDACTED
 
     def _list(self, data: list[Any]) -> list[Any]:
         if all(isinstance(item, str) for item in data):
