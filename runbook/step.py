@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from html import escape
 from typing import Any
 
 from runbook import cells, checks, releases, show
@@ -22,6 +21,7 @@ from runbook.checks import Check, Outcome
 from runbook.cluster import Cluster, Object, connect
 from runbook.errors import PlanError, UsageError
 from runbook.helm import Helm, open_helm
+from runbook.kubeconfig import credentials
 from runbook.notebooks import Notebook
 from runbook.params import Params
 from runbook.plan import Plan, Release, plan_objects, plan_release
@@ -58,7 +58,7 @@ class Step:
         self.params = params
         self.line = line
         self.cluster = cluster
-        self.redactor: Redactor = _HtmlRedactor()
+        self.redactor = Redactor()
         self.started = datetime.now(UTC)
         self._about = notebook
         self._show = display
@@ -324,13 +324,6 @@ class _Shown:
         return dict(self.forms)
 
 
-class _HtmlRedactor(Redactor):
-    """Knows its secrets as they look in HTML, too."""
-
-    def add(self, *values: str) -> None:
-        super().add(*values, *(escape(value) for value in values))
-
-
 def open_step(
     notebook: str, variables: Mapping[str, Any], *, display: show.Display = show.display
 ) -> Step:
@@ -356,6 +349,7 @@ def open_step(
     if params.mode != "verify":
         releases.require(line, cluster.version)
     step = Step(about, params, line, cluster, display=display)
+    step.redactor.add(*credentials(params.cluster, params.kubeconfig))
     step._timings.append(Timing("Open", time.monotonic() - started))
     step._display(step)
     return step
