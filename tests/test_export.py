@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kubernetes import client, config
 
@@ -135,6 +135,7 @@ VALUES = st.recursive(
 
 
 @given(values=st.dictionaries(st.text(min_size=1), VALUES, max_size=4))
+@example(values={"0E0": "1e3", "a": ["0777", "1.30", "0x1F", "on", "~", "null", "-1", ".5", "+1"]})
 def test_values_survive_the_writing(
     values: Object, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -15,6 +15,7 @@ from runbook.export.work import NAME, Setup, Work
 __all__ = ["Manifest", "argo", "kubernetes_jobs", "render"]
 
 Object = dict[str, Any]
+_NUMBERS = tuple("0123456789+-.")  # what a number may begin with
 _RBAC = "rbac.authorization.k8s.io"
 
 _ABOUT = {
@@ -164,6 +165,8 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = "|" if "\n" in text else None
+    if text[:1] in _NUMBERS:
+        style = "'"  # 1e3 is a text to this dumper, of YAML 1.1, and a number to our reader
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
