@@ -124,8 +124,11 @@ def serve(arguments: list[str], environment: dict[str, str], directory: str, *, 
     with open(log, "ab", buffering=0) as file:  # noqa: PTH123
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    os.environ.clear()
-    os.environ.update(environment)
+    # Not cleared and filled anew: libraries that read the process's own block, as Helm's does, would
+    # then find it empty, and take the working directory for the home of their caches.
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
+    os.environ.update({n: v for n, v in environment.items() if os.environ.get(n) != v})
     os.chdir(directory)
     tempfile.tempdir = None  # to be found again from TMPDIR
     threading.Thread(target=_end_with_batch, daemon=True).start()

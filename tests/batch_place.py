@@ -20,6 +20,8 @@ class Place:
     def __init__(self, directory: Path) -> None:
         self.rehearsal = directory / "rehearsal"
         self.output = directory / "outputs"
+        self.work = directory / "work"
+        self.work.mkdir()
         self.environment = {**os.environ, "RUNBOOK_REHEARSAL_DIR": str(self.rehearsal)}
 
     def command(self, *arguments: str) -> list[str]:
@@ -30,6 +32,7 @@ class Place:
         done = subprocess.run(
             self.command(*arguments),
             env=self.environment,
+            cwd=self.work,
             capture_output=True,
             text=True,
             timeout=250,

@@ -123,6 +123,11 @@ def test_pages_say_rehearsal(runs: Runs, place: Place) -> None:
         assert ">REHEARSAL<" in page.read_text(), page.name
 
 
+def test_nothing_is_left_where_it_was_run(runs: Runs, place: Place) -> None:
+    assert runs
+    assert list(place.work.iterdir()) == []
+
+
 def test_sources_are_untouched(runs: Runs) -> None:
     assert runs
     for path in (ROOT / "notebooks").glob("*.ipynb"):
