@@ -134,6 +134,17 @@ def test_errors_map_to_exit_statuses(
     assert ("Traceback" in captured.err) == isinstance(error, ZeroDivisionError)
 
 
+def test_an_unexpected_error_shows_no_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = ZeroDivisionError("Authorization: Bearer abcdefghijklmnop")
+    monkeypatch.setattr(cli.runbook.commands["list"], "callback", raising(error))
+    assert _status(["list"]) == 4
+    shown = capsys.readouterr().err
+    assert "Authorization: Bearer [redacted]" in shown
+    assert "abcdefghijklmnop" not in shown
+
+
 def test_error_says_what_why_fix_see(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

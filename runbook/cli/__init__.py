@@ -6,6 +6,7 @@ Exit status: 0 ok, 1 a check failed, 2 bad parameters or usage, 3 a step failed,
 API server or rehearsal cluster, 5 the archive was changed, 130 interrupted.
 """
 
+# ruff: noqa: PLC0415 - help and lists must be instant: what is rarely needed is imported then
 from __future__ import annotations
 
 import os
@@ -53,9 +54,18 @@ def _status(arguments: Sequence[str]) -> int:
         return 0
     except Exception:
         click.echo("This is a fault of the runbook itself; please report it:", err=True)
-        sys.excepthook(*sys.exc_info())
+        click.echo(_traceback(), err=True)
         return BROKEN
     return status if isinstance(status, int) else 0
+
+
+def _traceback() -> str:
+    """Give the traceback of the exception being handled, without what looks like a secret."""
+    import traceback
+
+    from runbook.secrets import Redactor
+
+    return Redactor().text(traceback.format_exc())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
