@@ -124,8 +124,8 @@ def serve(arguments: list[str], environment: dict[str, str], directory: str, *, 
     with open(log, "ab", buffering=0) as file:  # noqa: PTH123
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    # Not cleared and filled anew: libraries that read the process's own block, as Helm's does, would
-    # then find it empty, and take the working directory for the home of their caches.
+    # Not cleared and filled anew: a library that reads the process's own block, as Helm's does,
+    # would find it empty, and take the working directory for the home of its caches.
     for name in set(os.environ) - set(environment):
         del os.environ[name]
     os.environ.update({n: v for n, v in environment.items() if os.environ.get(n) != v})
