@@ -35,7 +35,8 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def output(original: Path, tmp_path: Path) -> Path:
+def output(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))  # where saving leaves traces
     return Path(shutil.copytree(original, tmp_path / "outputs", symlinks=True))
 
 
