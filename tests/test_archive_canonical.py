@@ -14,7 +14,6 @@ from archive_help import notebook
 from hypothesis import given
 from hypothesis import strategies as st
 from jupyter_server.services.contents.filemanager import FileContentsManager
-from jupyter_server.services.contents.filemanager import FileContentsManager
 
 from runbook.archive.canonical import canonical, digest
 
