@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 
 from runbook.archive import chain
 from runbook.archive.canonical import Digest, digest
-from runbook.archive.manifest import MANIFEST, files, parse
-from runbook.archive.verify import differences
+from runbook.archive.manifest import MANIFEST
+from runbook.archive.verify import record
 from runbook.errors import ArchiveError, InfrastructureError, RunbookError, UsageError
 
 __all__ = ["Copied", "Place", "copy", "copy_all"]
@@ -42,6 +42,7 @@ class Place:
 
     Raises:
         UsageError: fsspec or the driver of this kind of place is not installed, or there is none.
+        InfrastructureError: It cannot be reached; some drivers connect at once.
     """
 
     def __init__(self, url: str) -> None:
@@ -61,18 +62,23 @@ class Place:
                 why=_shown(str(error)),
                 fix="pip install s3fs for s3://, gcsfs for gs://, sshfs for ssh://",
             ) from None
+        except Exception as error:  # each driver has exceptions of its own
+            raise self._lost(error) from None
+
+    def _lost(self, error: Exception) -> InfrastructureError:
+        return InfrastructureError(
+            f"{self.shown} cannot be read or written",
+            why=f"{type(error).__name__}: {_shown(str(error))}",
+            fix="mend the address, the rights or the connection, and copy again",
+        )
 
     @contextmanager
     def _reached(self) -> Iterator[Any]:
         """Give the file system; whatever its driver raises is an error of the place."""
         try:
             yield self._system
-        except Exception as error:  # each driver has exceptions of its own
-            raise InfrastructureError(
-                f"{self.shown} cannot be read or written",
-                why=f"{type(error).__name__}: {_shown(str(error))}",
-                fix="mend the address, the rights or the connection, and copy again",
-            ) from None
+        except Exception as error:
+            raise self._lost(error) from None
 
     def read(self, name: str) -> bytes | None:
         """Read a small file; None when it is not there."""
@@ -123,15 +129,15 @@ def _sealed(directory: Path) -> dict[str, Digest]:
     path = directory / MANIFEST
     if not directory.is_dir():
         raise ArchiveError(f"{run} is gone", fix="`runbook records verify` says what else is")
-    manifest = parse(path.read_bytes()) if path.is_file() else None
-    if manifest is None:
+    if not path.is_file():
         raise UsageError(
             f"{run} is not sealed",
             why="it is running, or it was killed before it ended",
             fix=f"let it end, or `runbook resume {run}`",
         )
-    found = {name: digest(file) for name, file in files(directory)}
-    wrong = [one for one in differences(run, found, manifest.files) if one.severity == "fail"]
+    found: dict[str, Digest] = {}
+    lines = chain.read(directory.parent).of(run)
+    wrong = [one for one in record(directory, lines, found) if one.severity == "fail"]
     if wrong:
         raise ArchiveError(
             f"{run} is not what was sealed: {wrong[0].file} {wrong[0].problem}",
@@ -145,7 +151,8 @@ def copy(directory: Path, place: Place) -> Copied:
 
     Raises:
         UsageError: It is not sealed.
-        ArchiveError: It is not what was sealed, or what was read back is not what was written.
+        ArchiveError: It is not what was sealed, what was read back is not what was written, or
+            it was resumed or removed meanwhile.
         InfrastructureError: The place could not be read or written.
     """
     run = directory.name
@@ -156,7 +163,14 @@ def copy(directory: Path, place: Place) -> Copied:
             return Copied(run, 0, 0)
         place.remove(f"{run}/{MANIFEST}")
     for name in [*(name for name in known if name != MANIFEST), MANIFEST]:
-        with (directory / name).open("rb") as file:
+        try:
+            file = (directory / name).open("rb")
+        except FileNotFoundError:
+            raise ArchiveError(
+                f"{run} was resumed or removed while it was copied",
+                fix="copy again when it has ended",
+            ) from None
+        with file:
             place.write(f"{run}/{name}", file, known[name].sha256)
     return Copied(run, len(known), sum(one.size for one in known.values()))
 
@@ -199,4 +213,4 @@ def copy_all(output: Path, place: Place, told: Callable[[Copied], None]) -> list
 
 def _shown(text: str) -> str:
     """Take user and password out of addresses."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    return re.sub(r"//[^/\s]*@", "//", text)

@@ -23,7 +23,7 @@ from runbook.archive.manifest import MANIFEST, PREPARED, Manifest, files, parse,
 from runbook.archive.runs import is_name
 from runbook.errors import UsageError
 
-__all__ = ["Finding", "differences", "verify"]
+__all__ = ["Finding", "record", "verify"]
 
 _RESTORE = "restore it from a copy; without one, what it said is lost"
 _TRIES = 10
@@ -93,15 +93,20 @@ def _records(output: Path, found: Chain) -> Iterator[Finding]:
         if directory.is_symlink():
             yield Finding(run, "", "fail", "the record is a symbolic link", "put it back in place")
         elif directory.is_dir():
-            yield from _record(directory, lines)
+            yield from record(directory, lines, {})
         elif lines and lines[-1].event != "pruned":
             yield Finding(run, "", "fail", "the record is gone, and was not pruned", _RESTORE)
 
 
-def _record(directory: Path, lines: list[Line]) -> Iterator[Finding]:
-    """Check a record against what the chain says of it."""
+def record(directory: Path, lines: list[Line], found: dict[str, Digest]) -> Iterator[Finding]:
+    """Check a record against what the chain says of it.
+
+    Args:
+        directory: The record.
+        lines: Those of the chain that are about it.
+        found: Takes the digests of its files, by their paths within the record.
+    """
     run = directory.name
-    found: dict[str, Digest] = {}
     yield from _survey(directory, found)
     yield from _named(directory)
     if lines and lines[-1].event == "pruned":
@@ -124,7 +129,7 @@ def _record(directory: Path, lines: list[Line]) -> Iterator[Finding]:
         manifest, problems = _manifest(directory, seals[-1], (MANIFEST, PREPARED))
         yield from problems
         if manifest:
-            yield from differences(run, found, manifest.files)
+            yield from _differences(run, found, manifest.files)
 
 
 def _survey(directory: Path, found: dict[str, Digest]) -> Iterator[Finding]:
@@ -163,7 +168,7 @@ def _unsealed(directory: Path, found: dict[str, Digest]) -> Iterator[Finding]:
     yield Finding(run, MANIFEST, "fail", problem, "restore CHAIN from a copy")
     manifest = parse((directory / MANIFEST).read_bytes())
     if manifest:
-        yield from differences(run, found, manifest.files)
+        yield from _differences(run, found, manifest.files)
 
 
 def _earlier(
@@ -175,7 +180,7 @@ def _earlier(
     if manifest:
         kept = {name: known for name, known in manifest.files.items() if _permanent(name)}
         there = {name: known for name, known in found.items() if name in kept}
-        yield from differences(directory.name, there, kept)
+        yield from _differences(directory.name, there, kept)
 
 
 def _permanent(name: str) -> bool:
@@ -203,16 +208,10 @@ def _manifest(
     return manifest, [Finding(run, path.name, "fail", problem, _RESTORE)]
 
 
-def differences(
+def _differences(
     run: str, found: Mapping[str, Digest], sealed: Mapping[str, Digest]
 ) -> Iterator[Finding]:
-    """Compare the files of a record with those that were sealed.
-
-    Args:
-        run: Name of the record.
-        found: Its files as they are.
-        sealed: Its files as its MANIFEST lists them.
-    """
+    """Compare the files of a record with those that were sealed."""
     for name in sorted(found.keys() | sealed.keys()):
         if name not in found:
             yield Finding(run, name, "fail", "is gone", _RESTORE)
