@@ -122,7 +122,13 @@ def test_goes_on_to_the_same_end(tmp_path: Path, undisturbed: Any, seed: int) ->
         assert {step["status"] for step in result["steps"]} == {"ok"}
         assert result["checks"]["fail"] == 0
         objects, first, look = undisturbed
-        assert first <= verdicts(result), "every check of an undisturbed run, with its verdict"
+        # Helm's operation may have been the one that was killed, and the next attempt says so.
+        cut_short = {(book, check, "warn") for book, check, _ in first if check.startswith("helm-")}
+        unlike = first ^ (verdicts(result) & (first | cut_short))
+        assert {check for _, check, _ in unlike} <= {check for _, check, _ in cut_short}
+        assert {(book, check) for book, check, _ in first} <= {
+            (book, check) for book, check, _ in verdicts(result)
+        }
         assert not [path for path in record.rglob(".*")], "nothing half written is left"
         assert [found for found in verify(place.output) if found.severity == "fail"] == []
         assert state(place) == objects

@@ -32,6 +32,6 @@ def test_a_notebook_alone_is_scrubbed_whatever_its_parameters_are(
 ) -> None:
     monkeypatch.setenv("RUNBOOK_REHEARSAL_DIR", str(tmp_path))
     clean = scrub.for_notebook(given)
-    assert clean({"text": f"password: correct-horse {Path.home()}/x"}) == {
-        "text": "password: [redacted] ~/x"
+    assert clean({"text": f"{Path.home()}/x\npassword: correct-horse"}) == {
+        "text": "~/x\npassword: [redacted]"
     }
