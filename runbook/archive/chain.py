@@ -147,8 +147,7 @@ def faults(chain: Chain) -> Iterator[tuple[str, str]]:
         here = f"line {place + 1}"
         expected = chain.number(place - 1) + 1
         if line is None:
-            run = re.search(rb'"run": "([^"/]*)"', raw)
-            yield run[1].decode(errors="replace") if run else "", f"{here} was changed"
+            yield _about(raw), f"{here} was changed"
         elif raw in first:
             yield line.run, f"{here} repeats line {first[raw]}"
         elif line.number > expected:
@@ -160,8 +159,13 @@ def faults(chain: Chain) -> Iterator[tuple[str, str]]:
             yield line.run, f"{here} does not follow the one before it, which was changed"
         first.setdefault(raw, place + 1)
     if not chain.whole:
-        last = chain.lines[-1]
-        yield last.run if last else "", f"line {len(chain.raw)} has no end: the file was cut off"
+        yield _about(chain.raw[-1]), f"line {len(chain.raw)} has no end: the file was cut off"
+
+
+def _about(raw: bytes) -> str:
+    """Give the run that a line names, even if it is no line any more."""
+    run = re.search(rb'"run": "([^"/]*)"', raw)
+    return run[1].decode(errors="replace") if run else ""
 
 
 def add(output: Path, event: Event, run: str, manifest: str = "") -> Line:

@@ -75,7 +75,7 @@ def remove(output: Path, names: Iterable[str]) -> list[str]:
     for name in names:
         with locked(output):
             _empty(output)
-            if _may_go(output / name):
+            if is_name(name) and _may_go(output / name):
                 chain.add(output, "pruned", name)
                 (output / _GOING).mkdir(exist_ok=True)
                 (output / name).rename(output / _GOING / name)
@@ -92,7 +92,7 @@ def _empty(output: Path) -> None:
 
 def _may_go(directory: Path) -> bool:
     """Tell whether this is a record, and nobody's work."""
-    plain = is_name(directory.name) and directory.is_dir() and not directory.is_symlink()
+    plain = directory.is_dir() and not directory.is_symlink()
     record = any((directory / name).is_file() for name in ("result.json", "run.json"))
     ended = (directory / MANIFEST).is_file()  # then its process may still live, at another run
     return plain and record and (ended or not alive(directory))
