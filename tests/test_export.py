@@ -332,20 +332,52 @@ def on_this_machine(pod: Object, directory: Path) -> tuple[list[str], dict[str, 
     return words, {**os.environ, **environment, "HOME": str(directory / "home"), "PATH": path}
 
 
-def test_what_the_pod_runs_is_a_run_and_a_copy(tmp_path: Path) -> None:
-    setup = Setup("i", copy_to=f"file://{tmp_path}/bucket", options=("--only=00",))
-    manifests = kubernetes_jobs([Work("pi", {"timeout": 60})], setup)
-    words, environment = on_this_machine(pod_of(manifests), tmp_path)
-    (tmp_path / "parameters" / "pi.yaml").write_text(objects(manifests)[1]["data"]["pi.yaml"])
-    environment["RUNBOOK_REHEARSAL_DIR"] = str(tmp_path / "none")
+@pytest.fixture
+def real(tmp_path: Path) -> Callable[..., tuple[list[str], dict[str, str]]]:
+    """Give the command line of a pod that runs notebooks on a rehearsal cluster of its own."""
+
+    def go(option: str, **parameters: Any) -> tuple[list[str], dict[str, str]]:
+        setup = Setup("i", copy_to=f"file://{tmp_path}/bucket", options=(option,))
+        manifests = kubernetes_jobs([Work("pi", parameters)], setup)
+        words, environment = on_this_machine(pod_of(manifests), tmp_path)
+        (tmp_path / "parameters" / "pi.yaml").write_text(objects(manifests)[1]["data"]["pi.yaml"])
+        return words, environment | {"RUNBOOK_REHEARSAL_DIR": str(tmp_path / "none")}
+
+    return go
+
+
+def copied(tmp_path: Path) -> Object:
+    (result,) = (tmp_path / "bucket").glob("*/result.json")
+    return json.loads(result.read_text())
+
+
+def test_what_the_pod_runs_is_a_run_and_a_copy(tmp_path: Path, real: Callable[..., Any]) -> None:
+    words, environment = real("--only=00", timeout=60)
     done = subprocess.run(
         words, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    (result,) = (tmp_path / "bucket").glob("*/result.json")
-    read = json.loads(result.read_text())
+    read = copied(tmp_path)
     assert (read["status"], read["parameters"]["timeout"]) == ("ok", 60)
     assert [step["notebook"] for step in read["steps"]] == ["00-preflight"]
+
+
+def test_a_run_in_a_pod_that_is_ended_is_copied_as_interrupted(
+    tmp_path: Path, real: Callable[..., Any]
+) -> None:
+    """A shell starts what is in its background deaf to SIGINT, which is how cells are ended."""
+    words, environment = real("--from=10", create_ca=True)
+    environment["PYTHONUNBUFFERED"] = "1"  # to see lines as they come
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as pod:
+        for line in pod.stdout:
+            if "14-linkerd-crds" in line:  # the next takes seconds
+                pod.send_signal(signal.SIGTERM)
+                break
+        pod.communicate(timeout=60)
+    assert pod.returncode == 130
+    read = copied(tmp_path)
+    assert (read["status"], read["exit_status"]) == ("interrupted", 130)
+    assert read["steps"][-1]["status"] == "not-run"
 
 
 RUNBOOK = """#!/bin/sh
@@ -411,7 +443,7 @@ def test_the_command_prints_manifests(write: Write, capsys: pytest.CaptureFixtur
     assert found[-1]["spec"]["template"]["spec"]["containers"][0]["args"][-1] == "--only=00,11"
     assert _status(["export", "argo", *files, *options.split(), "--parallel", "5"]) == 0
     template = list(yaml.safe_load_all(capsys.readouterr().out))[-1]
-    assert (template["kind"], template["spec"]["parallelism"]) == ("WorkflowTemplate", 5)
+    assert (template["kind"], template["spec"]["parallelism"]) == ("Workflow", 5)
 
 
 @pytest.mark.parametrize(

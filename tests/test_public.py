@@ -41,7 +41,15 @@ def test_all_is_sorted_and_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["list"], ["show", "12"], ["params", "schema"], ["run", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["list"],
+        ["show", "12"],
+        ["params", "schema"],
+        ["run", "--help"],
+        ["export", "--help"],
+    ],
 )
 def test_quick_commands_import_nothing_heavy(arguments: list[str]) -> None:
     program = (

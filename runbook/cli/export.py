@@ -70,8 +70,8 @@ def export(  # noqa: PLR0917 - click passes by name
 ) -> None:
     """Print manifests that run the notebooks in a cluster, one pod for each target.
 
-    ENGINE is what runs the pods: Jobs of Kubernetes itself, or a WorkflowTemplate for Argo
-    Workflows. Nothing is sent anywhere; `kubectl apply -f` takes what is printed.
+    ENGINE is what runs the pods: Jobs of Kubernetes itself, or a Workflow of Argo Workflows.
+    Nothing is sent anywhere; `kubectl apply -f` takes what is printed.
     """
     from runbook.export import Setup, argo, kubernetes_jobs, prepare, render
     from runbook.fleet import targets

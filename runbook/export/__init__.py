@@ -1,4 +1,4 @@
-"""Manifests that run a batch in a cluster: Kubernetes Jobs, or a template for Argo Workflows.
+"""Manifests that run a batch in a cluster: Kubernetes Jobs, or a Workflow of Argo.
 
 Each target becomes one pod that does what `runbook run` does on a machine, in an image that holds
 the clone. Nothing secret is written into a manifest: parameters that look secret are refused, and

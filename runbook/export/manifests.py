@@ -29,7 +29,10 @@ _ABOUT = {
         "Runs once, is not tried again, and stays. To run it again: kubectl replace --force -f FILE"
     ),
     "Role": "What Argo's executor needs to tell how a task ended.",
-    "WorkflowTemplate": f"To run it: argo submit --from workflowtemplate/{NAME}",
+    "Workflow": (
+        "Runs as soon as it is there, `parallelism` targets at a time, once, and stays.\n"
+        "To run it again: kubectl replace --force -f FILE"
+    ),
 }
 
 
@@ -48,10 +51,10 @@ def kubernetes_jobs(works: Sequence[Work], setup: Setup) -> list[Manifest]:
 
 
 def argo(works: Sequence[Work], setup: Setup) -> list[Manifest]:
-    """Give the manifests of a WorkflowTemplate with one task for each target."""
+    """Give the manifests of a Workflow with one task for each target."""
     role, binding = _reporter(setup)
-    template = _object("argoproj.io/v1alpha1", "WorkflowTemplate", NAME, setup.namespace)
-    template["spec"] = {
+    workflow = _object("argoproj.io/v1alpha1", "Workflow", NAME, setup.namespace)
+    workflow["spec"] = {
         "entrypoint": "fleet",
         "serviceAccountName": NAME,
         "parallelism": setup.parallel,
@@ -61,7 +64,7 @@ def argo(works: Sequence[Work], setup: Setup) -> list[Manifest]:
         *_common(works, setup),
         Manifest(_ABOUT["Role"], role),
         Manifest("", binding),
-        Manifest(_ABOUT["WorkflowTemplate"], template),
+        Manifest(_ABOUT["Workflow"], workflow),
     ]
 
 
