@@ -95,11 +95,12 @@ def since(text: str, now: datetime | None = None) -> str:
         return then.isoformat(timespec="seconds")
     try:
         then = datetime.fromisoformat(text)
-    except ValueError:
+        then = then if then.tzinfo else then.replace(tzinfo=UTC)
+        return then.astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
         raise UsageError(
             f"{text!r} is no point in time", fix="give a date, 2026-11-24, or days back, 7d"
         ) from None
-    return (then if then.tzinfo else then.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
 
 
 def _places(run: Summary, words: Sequence[str]) -> list[Place]:
