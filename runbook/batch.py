@@ -120,7 +120,6 @@ class Batch:
         }
         self.record.update(book.name, proofs=[*step.proofs, proof])
         self.record.keep(book.name, done.log)
-        self.record.save()
         self.progress.proved(step, done.status)
         return done.status
 
@@ -140,8 +139,9 @@ class Batch:
         changed = step.changed + done.found.pop("changed")
         undo = [*done.found.pop("undo"), *step.undo]
         self.record.update(book.name, status=done.status, changed=changed, undo=undo, **done.found)
-        self.record.keep(book.name, done.log)
-        self.record.save()
+        self.record.keep(
+            book.name, done.log
+        )  # its result is saved as the next begins, or at the end
         return done.status, done.code
 
     def _execute(self, book: Notebook, step: StepRecord, other: Mapping[str, Any]) -> _Executed:

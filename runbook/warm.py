@@ -15,7 +15,8 @@ __all__ = ["MODULES", "load"]
 MODULES = (
     *("runbook.step", "runbook.linkerd", "kubernetes.client", "kubernetes.config"),
     *("ipykernel.kernelapp", "ipykernel.ipkernel", "IPython.core.completerlib"),
-    *("IPython.extensions.storemagic", "psutil", "tornado.platform.asyncio"),
+    *("IPython.core.debugger", "IPython.extensions.storemagic", "ipykernel.debugger"),
+    *("psutil", "sqlite3", "tornado.platform.asyncio"),
 )
 
 
