@@ -57,10 +57,24 @@ class Place:
 
 @dataclass(frozen=True)
 class Match:
-    """A run that was found, and where: first the places where most of the words are."""
+    """A run that was found, and where.
+
+    Attributes:
+        run: The run.
+        lines: Those lines of its text where words are, first those with most of them.
+    """
 
     run: Summary
-    places: Sequence[Place]
+    lines: Sequence[str]
+
+    def first(self, count: int) -> list[Place]:
+        """Give so many of the places; a list of many runs shows only some."""
+        return [Place(*f"{line}\t\t".split("\t")[:3]) for line in self.lines[:count]]
+
+    @property
+    def places(self) -> list[Place]:
+        """All of the places."""
+        return self.first(len(self.lines))
 
 
 def search(
@@ -78,7 +92,7 @@ def search(
         if only.admits(run):
             text = f"{run.text}\n\tstatus\t{run.status}".lower()  # killed is not in the result
             if all(word in text for word in sought):
-                yield Match(run, _places(run, sought))
+                yield Match(run, _lines(run.text, sought))
 
 
 def since(text: str, now: datetime | None = None) -> str:
@@ -103,10 +117,12 @@ def since(text: str, now: datetime | None = None) -> str:
         ) from None
 
 
-def _places(run: Summary, words: Sequence[str]) -> list[Place]:
-    counted = []
-    for line in run.text.split("\n"):
-        lower = line.lower()
-        if count := sum(word in lower for word in words):
-            counted.append((-count, Place(*f"{line}\t\t".split("\t")[:3])))
-    return [place for _, place in sorted(counted, key=lambda pair: pair[0])]
+def _lines(text: str, words: Sequence[str]) -> list[str]:
+    """Give the lines with any of the words, those with most of them first."""
+    by_count: list[list[str]] = [[] for _ in range(len(words) + 1)]
+    for line, lower in zip(text.split("\n"), text.lower().split("\n"), strict=True):
+        count = 0
+        for word in words:
+            count += word in lower
+        by_count[count].append(line)
+    return [line for lines in by_count[:0:-1] for line in lines]

@@ -49,12 +49,12 @@ def matches(found: Iterable[Match], words: Sequence[str]) -> Iterator[str]:
         run = match.run
         facts = " ".join(filter(None, (run.mode, run.line, "on", run.cluster)))
         yield f"{click.style(plain(run.run), bold=True)}  {status(run.status)}  {plain(facts)}"
-        for place in match.places[:_PLACES]:
+        for place in match.first(_PLACES):
             where = clip(": ".join(filter(None, (place.notebook, place.what))), 60)
             rest = WIDTH - len(where) - 4
             yield f"  {excerpt(where, words, 60)}  {excerpt(place.text, words, rest)}"
-        if len(match.places) > _PLACES:
-            yield click.style(f"  and in {len(match.places) - _PLACES} more places", dim=True)
+        if len(match.lines) > _PLACES:
+            yield click.style(f"  and in {len(match.lines) - _PLACES} more places", dim=True)
 
 
 def findings(found: Iterable[Finding]) -> Iterator[str]:

@@ -18,6 +18,8 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 def plain(text: object) -> str:
     """Give text on one line that cannot steer the terminal: it may come from a cluster."""
     flat = " ".join(str(text).split())
+    if flat.isprintable():
+        return flat
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in flat)
 
 
