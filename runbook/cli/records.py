@@ -213,8 +213,11 @@ def prune(
         return
     if not yes:
         click.confirm(f"Remove these {len(chosen)} for good?", abort=True)
-    removed = remove(place, [run.run for run in chosen])
+    names = [run.run for run in chosen]
+    removed = remove(place, names)
     index.refresh(place)
+    for name in (name for name in names if name not in removed):
+        click.echo(f"left {name}: somebody is at it")
     click.echo(f"{len(removed)} removed")
 
 

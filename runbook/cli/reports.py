@@ -48,7 +48,8 @@ def matches(found: Iterable[Match], words: Sequence[str]) -> Iterator[str]:
     for match in found:
         run = match.run
         facts = " ".join(filter(None, (run.mode, run.line, "on", run.cluster)))
-        yield f"{click.style(plain(run.run), bold=True)}  {status(run.status)}  {plain(facts)}"
+        title = click.style(middle(plain(run.run), _NAME), bold=True)
+        yield f"{title}  {status(clip(run.status, 12))}  {clip(facts, WIDTH - _NAME - 16)}"
         for place in match.first(_PLACES):
             where = clip(": ".join(filter(None, (place.notebook, place.what))), 60)
             rest = WIDTH - len(where) - 4
@@ -71,6 +72,9 @@ def findings(found: Iterable[Finding]) -> Iterator[str]:
 def run_report(run: Summary, result: Mapping[str, Any]) -> Iterator[str]:
     """Give what a run did: facts, steps, and what needs attention."""
     yield f"{click.style(plain(run.run), bold=True)}  {status(run.status)}"
+    if not run.readable:
+        yield plain(run.problem)
+        return
     rehearsal = ", REHEARSAL" if run.rehearsal else ""
     yield plain(
         f"{run.mode} of {run.line} on {run.cluster}, Kubernetes {run.kubernetes}{rehearsal}"
@@ -78,9 +82,6 @@ def run_report(run: Summary, result: Mapping[str, Any]) -> Iterator[str]:
     again = f", in {run.attempts} attempts" if run.attempts > 1 else ""
     yield plain(f"began {run.started}, took {clock(run.seconds)}{again}, {run.changed} changed")
     yield counted(lambda verdict: run.checks.get(verdict, 0))
-    if not run.readable:
-        yield plain(run.problem)
-        return
     yield ""
     rows = [
         (
