@@ -83,7 +83,15 @@ def test_what_is_no_json_or_ambiguous_has_none(text: str) -> None:
     assert canonical(text.encode("utf-8", "surrogateescape"), notebook=True) == ""
 
 
-@pytest.mark.parametrize(("one", "other"), [("1.0", "1"), ("-0.0", "0"), ("1e3", "1000")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1.0", "1"),
+        ("-0.0", "0"),
+        ("1e3", "1000"),
+        ("12345678901234567890", "12345678901234567000"),
+    ],
+)
 def test_numbers_are_those_of_javascript(one: str, other: str) -> None:
     assert canonical(one.encode(), notebook=False) == canonical(other.encode(), notebook=False)
 
