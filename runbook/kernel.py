@@ -107,6 +107,7 @@ class Kernel:
                         f"--InteractiveShellApp.extra_extensions={extension}",
                     ],
                 )
+            await self._listens()
             self.client = self.manager.client()
             self.client.start_channels()
             self.client.allow_stdin = False
@@ -114,6 +115,18 @@ class Kernel:
         except (RuntimeError, OSError, EOFError) as error:
             await self.kill()
             raise self.failure("the kernel did not start", error) from error
+
+    async def _listens(self) -> None:
+        """Wait until its sockets are there: who connects before that tries again after 0.1 s."""
+        info: dict[str, Any] = dict(self.manager.get_connection_info())
+        deadline = time.monotonic() + START
+        if info["transport"] != "ipc":
+            return
+        sockets = [Path(f"{info['ip']}-{info[f'{name}_port']}") for name in ("shell", "iopub")]
+        while not all(socket.exists() for socket in sockets):
+            if time.monotonic() > deadline or not await self.manager.is_alive():
+                return  # and so it will not answer
+            await asyncio.sleep(0.005)
 
     async def _answers(self) -> None:
         """Wait until both directions work: a reply has come, and its status on the side channel.
