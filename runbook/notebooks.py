@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runbook.errors import InfrastructureError, UsageError
 
-__all__ = ["INDEX", "NOTEBOOKS", "Notebook", "find", "home", "select", "source"]
+__all__ = ["INDEX", "NOTEBOOKS", "Notebook", "find", "home", "outputs", "select", "source"]
 
 _TARGET = ("cluster", "kubeconfig", "cluster_uid", "mode")
 
@@ -172,6 +172,11 @@ def home() -> Path:
             fix="clone the repository and run `make rehearse` or `pip install -e .` in it.",
         )
     return root
+
+
+def outputs() -> Path:
+    """Give the directory of all runs, unless another one is named."""
+    return home() / "outputs"
 
 
 def source(notebook: Notebook) -> Path:

@@ -21,7 +21,7 @@ from runbook.checks import Outcome, Unread, is_blind
 from runbook.cluster import Cluster, connect
 from runbook.errors import CheckError, RunbookError, UnreachableError
 from runbook.linkerd.outcomes import NOT_FOUND
-from runbook.notebooks import INDEX, NOTEBOOKS, Notebook, home, source
+from runbook.notebooks import INDEX, NOTEBOOKS, Notebook, outputs, source
 from runbook.params import Params
 from runbook.progress import progress
 from runbook.secrets import Redactor
@@ -152,7 +152,7 @@ def show_steps(
     params = Params.parse({**given, "mode": "verify"})
     cluster = connect(params)
     states = look({**given, "cluster_uid": cluster.uid})  # each step is guarded, too
-    last = _last_runs(output or home() / "outputs", cluster.uid)
+    last = _last_runs(output or outputs(), cluster.uid)
     display(Overview(cluster, releases.find(params.line).name, states, last))
     cluster.close()
 

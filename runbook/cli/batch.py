@@ -86,7 +86,7 @@ def run(  # noqa: PLR0917 - click passes by name
     """
     from runbook import fleet
     from runbook.cli.fleet import run_fleet
-    from runbook.notebooks import select
+    from runbook.notebooks import outputs, select
     from runbook.params import load
     from runbook.temporary import rehearsal_cluster
 
@@ -95,9 +95,9 @@ def run(  # noqa: PLR0917 - click passes by name
     chosen = select(first, last, [name.strip() for name in only.split(",") if name.strip()])
     targets = fleet.targets(files, overrides)
     if len(targets) > 1:
-        return run_fleet(targets, parallel=parallel, output=output or _outputs())
+        return run_fleet(targets, parallel=parallel, output=output or outputs())
     given = load(files, overrides)
-    runner = _runner(given, chosen, output or _outputs(), minutes)
+    runner = _runner(given, chosen, output or outputs(), minutes)
     with _ending_well(), rehearsal_cluster(runner.params) as started:
         if started:
             click.echo("started a rehearsal cluster for this run")
@@ -128,10 +128,10 @@ def resume(  # noqa: PLR0917 - click passes by name
     """
     from runbook import ledger
     from runbook.archive import index, runs
-    from runbook.notebooks import find
+    from runbook.notebooks import find, outputs
     from runbook.params import load
 
-    archive = output or _outputs()
+    archive = output or outputs()
     found = runs.find(index.load(archive), name)
     if found.status == "running":
         raise UsageError(
@@ -164,12 +164,6 @@ def _runner(
         progress=_Lines(params.mode),
         minutes=minutes or 0.0,
     )
-
-
-def _outputs() -> Path:
-    from runbook.notebooks import home
-
-    return home() / "outputs"
 
 
 @contextmanager

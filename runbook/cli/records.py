@@ -228,9 +228,9 @@ def _place(output: Path | None) -> Path:
         UsageError: There is none.
     """
     from runbook.errors import UsageError
-    from runbook.notebooks import home
+    from runbook.notebooks import outputs
 
-    place = output or home() / "outputs"
+    place = output or outputs()
     if not place.is_dir():
         raise UsageError(f"there is no directory {near(place)}", fix="name it with --output")
     return place
