@@ -1,0 +1,1 @@
+"""The benchmark: what a mesh costs, measured with its uncertainty."""
