@@ -16,6 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"plan", "changes", "diff", "checks", "manifests", "certs", "proofs"})
     | frozenset({"helm", "helm_cli", "helm_sdk", "helm_errors", "chart_store", "holder"}),
     frozenset({"linkerd"}),
+    frozenset({"bench"}),
     frozenset({"step", "cells", "applied", "result"}),
     frozenset({"executed", "scrub", "provenance", "page", "rendering", "archive", "ledger"})
     | frozenset({"kernel", "forked", "warm", "exclusive"}),
