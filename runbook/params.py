@@ -10,15 +10,15 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic import model_validator as _model_validator
-from pydantic.config import JsonDict
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from runbook import notebooks, releases
-from runbook.errors import LineError, ParameterError
+from runbook.bench_params import BenchParams
+from runbook.errors import ParameterError
+from runbook.fields import Duration, Label, LineName, Subdomain, Text, field, seconds
 from runbook.yaml12 import Origin, YamlError, parse_mapping
 
 __all__ = ["NOTEBOOKS", "Given", "Params", "json_schema", "load", "merge_values", "seconds"]
@@ -28,157 +28,81 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
 }
 """The parameters each notebook declares in its ``parameters`` cell."""
 
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s|us|µs|ns))+")
-_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_REFERENCE = re.compile(r"(env|file|secret):(?!//)")
 
+class _InstallParams(BaseModel):
+    """Which cluster, and what is installed on it."""
 
-def seconds(duration: str) -> float:
-    """Give the seconds of a Go-like duration.
-
-    >>> seconds("48h"), seconds("1h30m")
-    (172800.0, 5400.0)
-
-    Raises:
-        ValueError: The text is not such a duration.
-    """
-    if not _DURATION.fullmatch(duration):
-        raise ValueError('must be a duration such as "48h" or "1h30m"')
-    parts = re.findall(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)", duration)
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-def _duration(value: str) -> str:
-    if seconds(value) <= 0:
-        raise ValueError("must be longer than zero")
-    return value
-
-
-def _label(value: str) -> str:
-    if not _LABEL.fullmatch(value):
-        raise ValueError(
-            "must be a DNS-1123 label: at most 63 lower-case letters, digits and '-', "
-            "beginning and ending with a letter or digit"
-        )
-    return value
-
-
-def _subdomain(value: str) -> str:
-    if len(value) > 253 or not all(_LABEL.fullmatch(part) for part in value.split(".")):
-        raise ValueError(
-            "must be a DNS-1123 name: lower-case letters, digits, '-' and '.', at most 253 "
-            "characters"
-        )
-    return value
-
-
-def _literal(value: str) -> str:
-    if _REFERENCE.match(value):
-        raise ValueError(
-            "must be the text itself: references (env:, file:, secret:) are resolved only "
-            "inside 'values'"
-        )
-    return value
-
-
-def _line(value: str) -> str:
-    try:
-        return releases.find(value).name
-    except LineError as error:
-        raise ValueError(f"must be a release line ({error.why}; {error.fix})") from None
-
-
-Text = Annotated[str, AfterValidator(_literal)]
-Duration = Annotated[str, AfterValidator(_duration)]
-Label = Annotated[str, AfterValidator(_label)]
-Subdomain = Annotated[str, AfterValidator(_subdomain)]
-LineName = Annotated[str, AfterValidator(_line)]
-
-
-def _field(default: Any, description: str, *, unit: str = "", **constraints: Any) -> Any:
-    extra: JsonDict | None = {"unit": unit} if unit else None
-    if isinstance(default, dict):
-        return Field(default_factory=dict, description=description, json_schema_extra=extra)
-    return Field(default=default, description=description, json_schema_extra=extra, **constraints)
-
-
-class Params(BaseModel):
-    """Every parameter of the runbook, with its default."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    cluster: Text = _field(
+    cluster: Text = field(
         "rehearsal",
         "Cluster to work on: 'rehearsal', or the name of a kubeconfig context. "
         "The current context is never used. 'in-cluster' uses the service account of the pod this "
         "runs in.",
         min_length=1,
     )
-    kubeconfig: Text = _field("", "Path of the kubeconfig; empty means $KUBECONFIG, ~/.kube/config")
-    cluster_uid: Text = _field(
+    kubeconfig: Text = field("", "Path of the kubeconfig; empty means $KUBECONFIG, ~/.kube/config")
+    cluster_uid: Text = field(
         "",
         "UID of the namespace kube-system of that cluster. When given, any other cluster is "
         "refused before anything else is read.",
         pattern=r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$",
     )
-    mode: Literal["plan", "apply", "verify"] = _field(
+    mode: Literal["plan", "apply", "verify"] = field(
         "apply", "plan shows what would change, apply changes it, verify only reads"
     )
-    line: LineName = _field(releases.DEFAULT, "Release line of Linkerd")
-    timeout: int = _field(
+    line: LineName = field(releases.DEFAULT, "Release line of Linkerd")
+    timeout: int = field(
         600, "Longest wait for something to become ready", unit="seconds", ge=1, le=7200
     )
 
-    linkerd_namespace: Label = _field("linkerd", "Namespace of the control plane")
-    trust_domain: Subdomain = _field(
+    linkerd_namespace: Label = field("linkerd", "Namespace of the control plane")
+    trust_domain: Subdomain = field(
         "cluster.local", "Trust domain of the mesh: the last part of every workload identity"
     )
 
-    cert_manager_namespace: Label = _field(
+    cert_manager_namespace: Label = field(
         "cert-manager",
         "Namespace of cert-manager, which is also where a ClusterIssuer reads its CA Secret",
     )
-    cluster_issuer: Subdomain = _field("ca-issuer", "ClusterIssuer that signs the identity issuer")
-    create_ca: bool = _field(False, "Create the root CA and the ClusterIssuer in notebook 10")
-    ca_secret: Subdomain = _field("root-secret", "Secret (and Certificate) of the root CA")
-    ca_common_name: Text = _field(
+    cluster_issuer: Subdomain = field("ca-issuer", "ClusterIssuer that signs the identity issuer")
+    create_ca: bool = field(False, "Create the root CA and the ClusterIssuer in notebook 10")
+    ca_secret: Subdomain = field("root-secret", "Secret (and Certificate) of the root CA")
+    ca_common_name: Text = field(
         "picluster-ca", "Common name of the root CA", min_length=1, max_length=64
     )
-    ca_duration: Duration = _field("87600h", "How long the root CA is valid", unit="duration")
+    ca_duration: Duration = field("87600h", "How long the root CA is valid", unit="duration")
 
-    issuer_duration: Duration = _field(
+    issuer_duration: Duration = field(
         "48h", "How long an identity issuer certificate is valid", unit="duration"
     )
-    issuer_renew_before: Duration = _field(
+    issuer_renew_before: Duration = field(
         "25h", "How long before its end cert-manager renews it", unit="duration"
     )
 
-    chart_source: Text = _field(
+    chart_source: Text = field(
         "",
         "Where the charts are: empty (the line's repository), the address of a Helm repository, "
         "oci://..., or a local directory",
     )
-    chart_version: Text = _field(
+    chart_version: Text = field(
         "",
         "Version of the control-plane chart (and of linkerd-crds where they share one); empty "
         "means the line's",
         pattern=r"^(\d+(\.\d+){1,2}([-+][0-9A-Za-z.+-]+)?)?$",
     )
-    helm: Literal["sdk", "cli"] = _field(
+    helm: Literal["sdk", "cli"] = field(
         "sdk", "Helm as a library (sdk), or the program on the PATH (cli)"
     )
-    install_gateway_api: bool = _field(
+    install_gateway_api: bool = field(
         False, "Let linkerd-crds install its own copy of the Gateway API CRDs"
     )
-    values: dict[str, Any] = _field(
+    values: dict[str, Any] = field(
         {},
         "Extra Helm values of the control plane; its texts may be references: env:NAME, "
         "file:PATH, secret:NAMESPACE/NAME/KEY",
     )
 
-    @_model_validator(mode="after")
-    def _durations_fit(self) -> Params:
+    @model_validator(mode="after")
+    def _durations_fit(self) -> _InstallParams:
         """Apply cert-manager's limits: an hour at least, renewed five minutes before the end."""
         issuer, renew = seconds(self.issuer_duration), seconds(self.issuer_renew_before)
         if issuer < 3600:
@@ -191,6 +115,12 @@ class Params(BaseModel):
         if seconds(self.ca_duration) <= issuer:
             raise ValueError("ca_duration must be longer than issuer_duration")
         return self
+
+
+class Params(BenchParams, _InstallParams):
+    """Every parameter of the runbook, with its default."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Params:

@@ -11,7 +11,9 @@ PACKAGE = Path(__file__).parent.parent / "runbook"
 
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "yaml12", "notebooks", "imports", "forsaken"}),
-    frozenset({"params", "releases", "secrets", "redaction", "show", "progress"}),
+    frozenset(
+        {"params", "bench_params", "fields", "releases", "secrets", "redaction", "show", "progress"}
+    ),
     frozenset({"cluster", "kinds", "kubeconfig", "transport", "readiness", "symptoms", "wait"}),
     frozenset({"plan", "changes", "diff", "checks", "manifests", "certs", "proofs"})
     | frozenset({"helm", "helm_cli", "helm_sdk", "helm_errors", "chart_store", "holder"}),
