@@ -265,7 +265,7 @@ def display(value: Showable) -> None:
         from IPython import display as ipython  # noqa: PLC0415 - heavy, kernels only
 
         publish: Any = ipython.publish_display_data  # it has no types
-        publish(forms)
+        publish(forms, _alternatives(forms))
     else:
         print(forms["text/plain"])
 
@@ -278,6 +278,16 @@ def silence() -> Iterator[None]:
         yield
     finally:
         _SILENT.reset(token)
+
+
+def _alternatives(forms: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the text for who cannot see an image, as metadata of the image.
+
+    >>> _alternatives({"image/png": "...", MEDIA_TYPE: {"alt": "one line, rising"}})
+    {'image/png': {'alt': 'one line, rising'}}
+    """
+    alt = forms.get(MEDIA_TYPE, {}).get("alt")
+    return {kind: {"alt": alt} for kind in forms if alt and kind.startswith("image/")}
 
 
 def _in_kernel() -> bool:
