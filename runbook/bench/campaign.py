@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from runbook.bench.design import Design
 from runbook.bench.histogram import Histogram
-from runbook.bench.snapshot import Snapshot
+from runbook.bench.snapshot import Snapshot, Spent
 from runbook.errors import UsageError
 
 __all__ = ["Block", "Campaign", "Environment", "Run"]
@@ -39,6 +39,7 @@ class Run(_Value):
         sent: All requests of the run, warm-up included.
         fortio: fortio's own percentiles over the whole run, ms by name such as ``p99``.
         version: Of the generator.
+        spent: What nodes spent meanwhile, by name: those of the servers and of the clients.
     """
 
     arm: str
@@ -55,6 +56,7 @@ class Run(_Value):
     sent: int
     fortio: dict[str, float]
     version: str
+    spent: dict[str, Spent] = {}
 
 
 class Block(_Value):

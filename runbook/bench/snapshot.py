@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Host", "Proxy", "Snapshot", "Usage"]
+__all__ = ["Host", "Proxy", "Snapshot", "Spent", "Usage"]
 
 
 class _Value(BaseModel):
@@ -76,6 +76,29 @@ class Host(_Value):
     busy: float | None = None
     time: float | None = None
     rehearsal: bool = False
+
+
+class Spent(_Value):
+    """What a node spent while one arm was under load, from the lines of the probe on it.
+
+    Both arms run within one block, so that a block's snapshots cannot tell what the whole node
+    spent on either; the probe speaks every 2 s and can.
+
+    Attributes:
+        seconds: Between the first and the last line that count.
+        busy: CPU seconds of all cores in that time, see :class:`Host`.
+        softirq: Of these, in soft interrupts.
+        temperature: Highest, in degrees Celsius.
+        mhz: Lowest clock of the first core.
+        throttled: Every bit that was set at some time.
+    """
+
+    seconds: float
+    busy: float
+    softirq: float
+    temperature: float | None = None
+    mhz: float | None = None
+    throttled: int | None = None
 
 
 class Snapshot(_Value):
