@@ -64,7 +64,8 @@ class Host(_Value):
         throttled: Bits of the Raspberry Pi firmware, see :mod:`runbook.bench.hosts`.
         softirq: CPU time in soft interrupts since boot, in seconds, of all cores.
         busy: CPU time that was not idle and not waiting for a disk since boot, in seconds.
-        time: When the probe looked, in seconds since 1970.
+        time: When the probe looked, in seconds since 1970; a shell tells it to the second.
+        uptime: Seconds since boot (``/proc/uptime``, to 10 ms).
         rehearsal: Whether the probe says that it is a stand-in.
     """
 
@@ -75,6 +76,7 @@ class Host(_Value):
     softirq: float | None = None
     busy: float | None = None
     time: float | None = None
+    uptime: float | None = None
     rehearsal: bool = False
 
 
