@@ -1,0 +1,213 @@
+"""One load: a Job of the generator on its node, from its start to the numbers in its log.
+
+The generator's own container decides when a load is over. Its pod need not complete: on the lines
+without native sidecars a meshed Job's proxy runs on, and the Job is deleted with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runbook.bench.campaign import Run
+from runbook.bench.deploy import PART_OF, injection, server_host
+from runbook.bench.design import Cell, Design
+from runbook.bench.fortio import load_args, parse_log, shape
+from runbook.bench.schedule import measure
+from runbook.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runbook.cluster import Cluster
+
+__all__ = ["LOAD", "LoadError", "Loader", "load_job"]
+
+Object = dict[str, Any]
+
+LOAD = "linkerd-runbook/load"
+"""Label with the name of its load; only loads carry it."""
+
+_CONTAINER = "fortio"
+_SPARE = 120.0  # seconds a load may take beyond its own time before the cluster ends it
+_LAST_WORDS = 8  # lines
+
+
+class LoadError(StepError):
+    """A load did not come to its end."""
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Runs loads.
+
+    Attributes:
+        cluster: Where.
+        namespace: Of the benchmark.
+        design: How long, with which image, from how many pods.
+        hostnames: Label ``kubernetes.io/hostname`` of each node.
+        timeout: Longest wait for a pod to start, in seconds.
+    """
+
+    cluster: Cluster
+    namespace: str
+    design: Design
+    hostnames: Mapping[str, str]
+    timeout: float
+
+    def run(self, cell: Cell, arm: str, name: str, position: int) -> Run:
+        """Put load on one arm and give what came of it.
+
+        Args:
+            cell: Where and how much.
+            arm: On which servers.
+            name: Of the Job.
+            position: Of the run in its block.
+
+        Raises:
+            LoadError: The generator failed, or its log is not what it should be.
+            WaitError: Its pod did not start, or did not end.
+        """
+        with self._job(cell, arm, name):
+            pods = self._ended(name)
+            logs = [self.cluster.logs(self.namespace, pod, _CONTAINER) for pod in pods]
+        runs = [parse_log(text) for text in logs]
+        found = measure(runs, warmup=self.design.warmup, seconds=self.design.seconds)
+        return found.run(arm, position)
+
+    def sweep(self) -> int:
+        """Delete the Jobs that a killed campaign has left, and give how many there were."""
+        left = list(self.cluster.list("batch/v1", "Job", self.namespace, selector=LOAD))
+        for job in left:
+            self.cluster.delete("batch/v1", "Job", job["metadata"]["name"], self.namespace)
+        return len(left)
+
+    @contextmanager
+    def _job(self, cell: Cell, arm: str, name: str) -> Iterator[None]:
+        """Have a Job while its load runs; whatever happens, it is gone afterwards."""
+        job = load_job(
+            self.design,
+            cell,
+            arm,
+            name=name,
+            namespace=self.namespace,
+            hostname=self.hostnames[cell.client],
+        )
+        self.cluster.apply(job)
+        try:
+            yield
+        finally:
+            self.cluster.delete("batch/v1", "Job", name, self.namespace)
+
+    def _ended(self, name: str) -> list[str]:
+        """Wait until every generator of a Job has ended, and give their pods."""
+        wanted, patience = self.design.generators, self.timeout
+        self.cluster.wait(
+            "batch/v1",
+            "Job",
+            name,
+            self.namespace,
+            until=lambda job: _begun(job) >= wanted,
+            fails=_refused,
+            timeout=patience,
+        )
+        found = self.cluster.list("v1", "Pod", self.namespace, selector=f"{LOAD}={name}")
+        pods = sorted(str(pod["metadata"]["name"]) for pod in found)
+        longest = self.design.warmup + self.design.seconds + patience
+        for pod in pods:
+            ended = self.cluster.wait(
+                "v1", "Pod", pod, self.namespace, until=_is_over, timeout=longest
+            )
+            self._succeeded(ended)
+        return pods
+
+    def _succeeded(self, pod: Object) -> None:
+        state = _generator(pod)
+        if state.get("exitCode") == 0:
+            return
+        name = str(pod["metadata"]["name"])
+        reason = state.get("reason") or (pod.get("status") or {}).get("reason") or "it did not run"
+        words = self.cluster.logs(self.namespace, name, _CONTAINER, tail=_LAST_WORDS).strip()
+        raise LoadError(
+            f"the load generator of {name} failed: {reason}, exit code {state.get('exitCode')}",
+            why=words,
+            fix="read its last words above; the servers are those of notebook 60-bench-deploy",
+        )
+
+
+def load_job(
+    design: Design, cell: Cell, arm: str, *, name: str, namespace: str, hostname: str
+) -> Object:
+    """Give the Job of one load.
+
+    Several generators are an Indexed Job, each with its share of the rate. The cluster ends a Job
+    that nobody waits for any more, and deletes it ten minutes later.
+    """
+    labels = {**PART_OF, LOAD: name}
+    rps = cell.rps / design.generators
+    wanted = max(1, cell.connections // design.generators)
+    connections, seconds = shape(rps, design.warmup + design.seconds, wanted)
+    args = load_args(
+        server_host(arm, cell.node, namespace),
+        rps=rps,
+        connections=connections,
+        seconds=seconds,
+        protocol=cell.protocol,
+        payload=cell.payload,
+        labels=name,
+    )
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {
+            "completions": design.generators,
+            "parallelism": design.generators,
+            "completionMode": "Indexed",
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": int(design.warmup + design.seconds + _SPARE),
+            "ttlSecondsAfterFinished": 600,
+            "template": {
+                "metadata": {"labels": labels, "annotations": injection(arm, "outbound")},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "nodeSelector": {"kubernetes.io/hostname": hostname},
+                    "containers": [
+                        {
+                            "name": _CONTAINER,
+                            "image": design.image,
+                            "args": args,
+                            "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}},
+                        }
+                    ],
+                },
+            },
+        },
+    }
+
+
+def _begun(job: Object) -> int:
+    status = job.get("status") or {}
+    return sum(int(status.get(count) or 0) for count in ("active", "succeeded", "failed"))
+
+
+def _refused(job: Object) -> str:
+    """Say why a Job has no pods and will have none."""
+    for one in (job.get("status") or {}).get("conditions") or []:
+        if one.get("type") == "Failed" and one.get("status") == "True":
+            return f"{one.get('reason')}: {one.get('message')}"
+    return ""
+
+
+def _generator(pod: Object) -> Mapping[str, Any]:
+    """Give how the generator's container ended; empty while it has not."""
+    statuses: Sequence[Object] = (pod.get("status") or {}).get("containerStatuses") or []
+    states = (one.get("state") or {} for one in statuses if one["name"] == _CONTAINER)
+    return next((state.get("terminated") or {} for state in states), {})
+
+
+def _is_over(pod: Object) -> bool:
+    phase = (pod.get("status") or {}).get("phase")
+    return bool(_generator(pod)) or phase in ("Succeeded", "Failed")
