@@ -14,7 +14,7 @@ import json
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from runbook.errors import RehearsalError
 from runbook.rehearsal.apiserver.requests import Request, Response, target
@@ -23,8 +23,11 @@ from runbook.rehearsal.client import Object
 
 __all__ = ["Fault", "Faults"]
 
-Kind = Literal["api", "drop-watches", "crash", "slow", "unschedulable", "never-ready"]
-_KINDS = ("api", "drop-watches", "crash", "slow", "unschedulable", "never-ready")
+Kind = Literal[
+    "api", "drop-watches", "crash", "slow", "unschedulable", "never-ready", "throttled",
+    "cadvisor-labels",
+]  # fmt: skip
+_KINDS = get_args(Kind)
 _SYSTEM = ("kube-controller-manager", "kubelet", "kube-scheduler", "cert-manager", "linkerd-")
 """User agents of the cluster's own parts: they are spared unless a fault says otherwise."""
 _REASONS = {
@@ -45,12 +48,14 @@ class Fault:
 
     Args:
         kind: ``api`` (a request is refused or delayed), ``drop-watches`` (once), ``crash``,
-            ``slow`` and ``unschedulable`` (pods), ``never-ready`` (a Certificate).
+            ``slow`` and ``unschedulable`` (pods), ``never-ready`` (a Certificate), ``throttled``
+            (a node is too hot: its probe says so), ``cadvisor-labels`` (a node's cAdvisor metrics
+            do not name containers, as K3s has it).
         verb: For ``api``: ``get``, ``list``, ``watch``, ``create``, ``update``, ``patch``,
             ``delete``; empty for any.
         resource: For ``api`` and ``drop-watches``: plural name; empty for any.
         namespace: Only there; empty for everywhere.
-        name: Only this object; empty for any.
+        name: Only this object, for ``throttled`` and ``cadvisor-labels`` this node; empty for any.
         labels: For pods: only those with these labels.
         container: For ``crash``: only this container; empty for the pod's own ones.
         status: For ``api``: HTTP status to answer; 0 to only delay.
@@ -96,6 +101,11 @@ class Faults:
         self._left: dict[int, int] = {}
         self._next = 1
         self._lock = threading.Lock()
+        self._watchers: list[Callable[[], None]] = []
+
+    def observe(self, watcher: Callable[[], None]) -> None:
+        """Call ``watcher`` after every change."""
+        self._watchers.append(watcher)
 
     def set(self, fault: Fault) -> int:
         """Set a fault.
@@ -111,6 +121,7 @@ class Faults:
             number, self._next = self._next, self._next + 1
             self._faults[number] = fault
             self._left[number] = fault.times or -1
+        self._changed()
         return number
 
     def clear(self, number: int | None = None) -> None:
@@ -119,6 +130,7 @@ class Faults:
             for key in list(self._faults) if number is None else [number]:
                 self._faults.pop(key, None)
                 self._left.pop(key, None)
+        self._changed()
 
     def active(self) -> dict[int, Fault]:
         """Give the faults that are set, by number."""
@@ -166,6 +178,14 @@ class Faults:
         fault = self._of_pod("unschedulable", pod)
         return (fault.message or "Insufficient memory") if fault is not None else None
 
+    def throttled(self, node: str) -> bool:
+        """Tell whether a node is too hot."""
+        return self._of_node("throttled", node)
+
+    def unlabelled(self, node: str) -> bool:
+        """Tell whether a node's cAdvisor metrics do not name containers."""
+        return self._of_node("cadvisor-labels", node)
+
     def never_ready(self, certificate: Object) -> str | None:
         """Give what a Certificate that shall not become ready says, or None."""
         meta = certificate["metadata"]
@@ -175,6 +195,14 @@ class Faults:
             if fault.kind == "never-ready" and here:
                 return fault.message or "The certificate request has failed to complete"
         return None
+
+    def _changed(self) -> None:
+        for watcher in self._watchers:
+            watcher()
+
+    def _of_node(self, kind: Kind, node: str) -> bool:
+        active = self.active().values()
+        return any(fault.kind == kind and fault.name in ("", node) for fault in active)
 
     def _of_pod(self, kind: Kind, pod: Object) -> Fault | None:
         if not self._faults:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from runbook.rehearsal.client import Object
+from runbook.rehearsal.images.fortio import Fortio, is_fortio
 from runbook.rehearsal.images.identity import Identity
 from runbook.rehearsal.images.kinds import Behaviour, Notice, Situation
+from runbook.rehearsal.images.probe import Probe
 from runbook.rehearsal.images.proxy import Proxy, ProxyInit
 from runbook.rehearsal.images.simulated import Simulated
 
@@ -55,6 +57,13 @@ class Webhook:
         return None
 
 
+_BY_NAME: Mapping[str, Image] = {
+    "linkerd-proxy": Proxy(),
+    "linkerd-init": ProxyInit(),
+    "probe": Probe(),
+}
+
+
 def find(container: Object) -> Image:
     """Find how a container behaves.
 
@@ -66,8 +75,6 @@ def find(container: Object) -> Image:
         return Identity()
     if name in _WEBHOOKS and ("/controller:" in image or "/policy-controller:" in image):
         return Webhook(_WEBHOOKS[name])
-    if name == "linkerd-proxy":
-        return Proxy()
-    if name == "linkerd-init":
-        return ProxyInit()
-    return Simulated()
+    if is_fortio(container):
+        return Fortio()
+    return _BY_NAME.get(name, Simulated())

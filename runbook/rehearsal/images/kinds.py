@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from runbook.rehearsal.client import Object
@@ -41,13 +41,22 @@ class Behaviour:
         exit_code: Its end, at once; None when it runs on.
         log: What it says.
         module: Python module to run as a real process instead.
+        program: Program to run as a real process instead.
         ports: Container ports the process listens on.
+        target: ``host:port`` of whom it talks to, as its arguments name it; empty for nobody.
+        arguments: Makes its arguments from where its ports really listen and where its target
+            really is; those of the container by default.
+        extra: More settings for a module.
     """
 
     exit_code: int | None = None
     log: tuple[str, ...] = ()
     module: str = ""
+    program: str = ""
     ports: tuple[int, ...] = ()
+    target: str = ""
+    arguments: Callable[[Mapping[int, int], str], tuple[str, ...]] | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,55 +15,16 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from runbook.rehearsal.images.settings import Settings
+
 __all__ = ["Api", "Settings", "log", "review", "serve"]
 
 Object = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the kubelet hands to a process.
-
-    Args:
-        listeners: File descriptors of bound sockets, by container port.
-        ports: Container ports by name.
-        mounts: Directories by mount path.
-        server: Address of the API server.
-        ca: Its authority, PEM.
-        token: Bearer token for it.
-        namespace: Namespace of the pod.
-        args: Arguments of the container.
-        ready: File descriptor to write to when ready.
-    """
-
-    listeners: dict[str, int]
-    ports: dict[str, int]
-    mounts: dict[str, str]
-    server: str
-    ca: str = field(repr=False)
-    token: str = field(repr=False)
-    namespace: str
-    args: list[str]
-    ready: int
-    pod: str = ""
-
-    @classmethod
-    def load(cls) -> Settings:
-        """Take the settings out of the environment."""
-        return cls(**json.loads(os.environ.pop("RUNBOOK_SETTINGS")))
-
-    def path(self, mounted: str) -> Path:
-        """Give where a mounted file really is."""
-        for mount in sorted(self.mounts, key=len, reverse=True):
-            if mounted.startswith(mount + "/"):
-                return Path(self.mounts[mount]) / mounted[len(mount) + 1 :].replace("/", "_")
-        return Path(mounted)
 
 
 def log(level: str, text: str) -> None:
@@ -225,7 +186,6 @@ def serve(
         server = _Server(settings.listeners[str(port)], Handler, tls)
         threading.Thread(target=server.serve_forever, args=(3600,), daemon=True).start()
         log("info", f"listening at :{port}")
-    os.write(settings.ready, b"1")
-    os.close(settings.ready)
+    settings.tell_ready()
     sys.stdin.buffer.read()  # ends when the kubelet does, however that happens
     os._exit(0)

@@ -11,6 +11,7 @@ from pathlib import Path
 from runbook.rehearsal.client import Object
 from runbook.rehearsal.controllers import kinds
 from runbook.rehearsal.images import Image, Situation, find
+from runbook.rehearsal.kubelet.leaves import Leaf
 from runbook.rehearsal.kubelet.processes import Process
 
 __all__ = ["Container"]
@@ -48,6 +49,7 @@ class Container:
     earlier: list[str] = field(default_factory=list)
     process: Process | None = None
     situation: Situation | None = None
+    leaf: Leaf | None = None
 
     def __post_init__(self) -> None:
         self.image = find(self.spec)

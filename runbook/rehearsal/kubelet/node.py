@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import shutil
 import tempfile
 import threading
@@ -16,15 +17,23 @@ from runbook.rehearsal.client import Object, Resource
 from runbook.rehearsal.controllers import kinds, pods
 from runbook.rehearsal.controllers.manager import Cluster, Key
 from runbook.rehearsal.images import Behaviour, Situation
-from runbook.rehearsal.kubelet import stats, status, volumes
+from runbook.rehearsal.images.proxy import OUTBOUND, ignores
+from runbook.rehearsal.kubelet import leaves, stats, status, volumes
 from runbook.rehearsal.kubelet.containers import Container
-from runbook.rehearsal.kubelet.processes import Process, write_files
+from runbook.rehearsal.kubelet.network import Network, UnreachableError
+from runbook.rehearsal.kubelet.processes import Process, Program, write_files
 
 __all__ = ["Kubelet", "PodFaults", "Sandbox"]
 
 _SOURCE = "kubelet"
+_PROXY = "linkerd-proxy"
+_ISSUER = "linkerd-identity-issuer"
+_ROUTES = ".routes"
+"""Directory of a pod for its proxy's routes; no container can have this name."""
 _STARTING, _STARTED = 0.25, 5.0
 """Seconds between two looks at a process that starts, and for how long they go on."""
+_SOON = 2.0
+"""Seconds before it is due from which on a certificate is renewed."""
 _REMOUNT = 60.0
 """Seconds after which a missing volume is tried again unasked; its appearance comes first."""
 
@@ -37,6 +46,12 @@ class PodFaults(Protocol):
 
     def delay(self, pod: Object) -> float:
         """Give the seconds until the containers of a pod become ready."""
+
+    def throttled(self, node: str) -> bool:
+        """Tell whether a node is too hot."""
+
+    def observe(self, watcher: Callable[[], None]) -> None:
+        """Call ``watcher`` after every change."""
 
 
 @dataclass
@@ -53,11 +68,42 @@ class Sandbox:
     main: list[Container]
     mounted: bool = False
     gone: bool = False
+    node: str = ""
+    routes: dict[str, dict[str, Object]] = field(
+        default_factory=lambda: {"inbound": {}, "outbound": {}}
+    )
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def all(self) -> list[Container]:
         """Give all containers, init containers first."""
         return [*self.init, *self.main]
+
+    @property
+    def relay(self) -> Container | None:
+        """Give the proxy when it runs as a process."""
+        proxies = (c for c in self.all() if c.name == _PROXY and c.process is not None)
+        return next(proxies, None)
+
+    def listener(self, port: int) -> tuple[Container, int] | None:
+        """Say who listens on a port of the pod, and where really: its proxy before all others."""
+        for container in sorted(self.all(), key=lambda c: c.name != _PROXY):
+            if container.process is not None and port in container.process.addresses:
+                return container, container.process.addresses[port]
+        return None
+
+    def connect(self, container: Container) -> None:
+        """Tell the proxy where a container of the pod listens."""
+        meshed = any(other.name == _PROXY for other in self.all())
+        if not meshed or container.name == _PROXY or container.process is None:
+            return
+        for port, number in container.process.addresses.items():
+            self.routes["inbound"][str(port)] = {"port": number}
+        self.write_routes()
+
+    def write_routes(self) -> None:
+        """Write down for the proxy where its connections go."""
+        text = json.dumps(self.routes).encode()
+        write_files(self.directory / _ROUTES, {"routes.json": text})
 
 
 class Kubelet:
@@ -87,7 +133,9 @@ class Kubelet:
             directory.mkdir(parents=True, mode=0o700)
         self._root = directory or Path(tempfile.mkdtemp(prefix="rehearsal-pods-"))
         self._pods: dict[str, Sandbox] = {}
+        self._network = Network(cluster.cache, lambda: list(self._pods.values()))
         self._stopping = False
+        faults.observe(self._heat)
 
     def interests(self) -> Mapping[Resource, Callable[[Object], Iterable[Key]]]:
         """Look at pods with a node when they or what they mount changes."""
@@ -140,10 +188,8 @@ class Kubelet:
     def endpoint(self, namespace: str, pod: str, port: int) -> tuple[str, int] | None:
         """Say where a port of a pod really listens; None when nothing does."""
         sandbox = self._sandbox(namespace, pod)
-        for container in sandbox.all() if sandbox is not None else ():
-            if container.process is not None and port in container.process.addresses:
-                return "127.0.0.1", container.process.addresses[port]
-        return None
+        found = sandbox.listener(port) if sandbox is not None else None
+        return ("127.0.0.1", found[1]) if found is not None else None
 
     def stats(self, node: str) -> Object:
         """Give what a kubelet answers at ``/stats/summary`` for a node."""
@@ -199,6 +245,7 @@ class Kubelet:
             (pod.get("status") or {}).get("startTime") or kinds.now(),
             [made(entry, True) for entry in spec.get("initContainers") or []],
             [made(entry, False) for entry in spec["containers"]],
+            node=spec["nodeName"],
         )
         self._pods[uid] = sandbox
         return sandbox
@@ -230,8 +277,10 @@ class Kubelet:
             self._step(pod, sandbox, container, waits)
             if not container.ready:
                 return min(waits, default=None)
-        for container in sandbox.main:
+        for container in sorted(sandbox.main, key=lambda c: c.name != _PROXY):
             self._step(pod, sandbox, container, waits)
+            if _awaited(container):
+                break
         self._complete(sandbox)
         return min(waits, default=None)
 
@@ -242,6 +291,7 @@ class Kubelet:
         if container.running_since:
             self._refresh(pod, container)
             self._watch_over(container)
+            self._renew(container, waits)
         for _ in range(3):  # a first crash is followed by a restart at once
             if container.ended is not None and self._restarts(container):
                 container.restart()
@@ -261,6 +311,14 @@ class Kubelet:
             waits.append(max(0.01, container.retry_at - time.monotonic()))
         elif container.running_since and not container.ready:
             waits.append(_until_ready(container))
+
+    def _renew(self, container: Container, waits: list[float]) -> None:
+        """Renew the certificate of a proxy when it is due."""
+        if container.process is None or container.leaf is None:
+            return
+        if leaves.due(container.leaf) <= _SOON:
+            self._certify(container)
+        waits.append(leaves.due(container.leaf))
 
     def _restarts(self, container: Container) -> bool:
         if container.policy == "Always":
@@ -289,8 +347,15 @@ class Kubelet:
         container.ready_at = time.monotonic() + self._faults.delay(pod)
         if behaviour.exit_code is not None:
             container.end(behaviour.exit_code)
-        elif behaviour.module:
-            container.process = self._spawn(sandbox, container, behaviour, mounts)
+        elif behaviour.module or behaviour.program:
+            try:
+                place = self._target(pod, sandbox, container, behaviour.target)
+            except UnreachableError as error:
+                container.say((f"rehearsal: {error}",))
+                container.end(1)
+                return
+            container.process = self._spawn(sandbox, container, behaviour, mounts, place)
+            sandbox.connect(container)
 
     def _situation(
         self, pod: Object, sandbox: Sandbox, container: Container
@@ -302,35 +367,114 @@ class Kubelet:
         flat = {f"{path}/{name}": data for path, m in mounts.items() for name, data in m.items()}
         return Situation(pod, container.spec, env, flat), mounts
 
+    def _target(self, pod: Object, sandbox: Sandbox, container: Container, target: str) -> str:
+        """Find where a target really is: behind the pod's own proxy, where it has one.
+
+        Raises:
+            UnreachableError: Nobody is there.
+        """
+        if not target:
+            return ""
+        place = self._network.resolve(target, sandbox.key[0])
+        relay = sandbox.relay
+        port = int(target.rpartition(":")[2])
+        if relay is None or relay.process is None or ignores(pod, port, inbound=False):
+            return f"127.0.0.1:{place.port}"
+        key = OUTBOUND + sandbox.main.index(container)
+        sandbox.routes["outbound"][str(key)] = place.route()
+        sandbox.write_routes()
+        return f"127.0.0.1:{relay.process.addresses[key]}"
+
     def _spawn(
         self,
         sandbox: Sandbox,
         container: Container,
         behaviour: Behaviour,
         mounts: Mapping[str, Mapping[str, bytes]],
+        place: str,
     ) -> Process:
         container.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        log = container.directory / "log"
+
+        def changed() -> None:
+            self._look(sandbox.key, 0.0)
+
+        make = behaviour.arguments or (lambda *_: tuple(container.spec.get("args") or []))
+        if behaviour.program:
+            return Program(
+                behaviour.program,
+                arguments=lambda addresses: make(addresses, place),
+                ports=behaviour.ports,
+                env=container.env(),
+                log=log,
+                changed=changed,
+            )
+        return Process(
+            behaviour.module,
+            ports=behaviour.ports,
+            env=container.env(),
+            settings={
+                **self._settings(sandbox, container, behaviour, mounts),
+                "args": list(make({}, place)),
+            },
+            log=log,
+            changed=changed,
+        )
+
+    def _settings(
+        self,
+        sandbox: Sandbox,
+        container: Container,
+        behaviour: Behaviour,
+        mounts: Mapping[str, Mapping[str, bytes]],
+    ) -> Object:
         client = self._cluster.client
-        settings = {
+        extra = dict(behaviour.extra)
+        if container.name == _PROXY:
+            self._certify(container)
+            identity = str(container.directory / "identity") if container.leaf else ""
+            routes = str(sandbox.directory / _ROUTES / "routes.json")
+            extra |= {"identity": identity, "routes": routes, "address": sandbox.address}
+        elif container.name == "probe":
+            self._heat()
+        return {
             "mounts": _write(container, mounts),
             "server": client.server,
             "ca": client.ca,
             "token": client.token,
-            "args": container.spec.get("args") or [],
             "ports": {
                 p.get("name", ""): p["containerPort"] for p in container.spec.get("ports") or []
             },
             "namespace": sandbox.key[0],
             "pod": sandbox.key[1],
+            "node": sandbox.node,
+            "directory": str(container.directory),
+            "extra": extra,
         }
-        return Process(
-            behaviour.module,
-            ports=behaviour.ports,
-            env=container.env(),
-            settings=settings,
-            log=container.directory / "log",
-            changed=lambda: self._look(sandbox.key, 0.0),
-        )
+
+    def _certify(self, container: Container) -> None:
+        """Give a proxy its certificate, or the next one; none where there is no issuer."""
+        env = container.env()
+        name = env.get("LINKERD2_PROXY_IDENTITY_LOCAL_NAME", "")
+        anchors = env.get("LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS", "")
+        space = leaves.control_namespace(name)
+        issuer = self._cluster.cache.get(kinds.SECRETS, _ISSUER, space) if space else None
+        leaf = leaves.issue(name, anchors, issuer) if issuer is not None else None
+        if leaf is not None:
+            write_files(container.directory / "identity", leaf.files)
+            container.leaf = leaf
+
+    def _heat(self) -> None:
+        """Tell the probes which nodes are too hot."""
+        for sandbox in list(self._pods.values()):
+            for container in sandbox.main:
+                if container.name != "probe" or not container.directory.is_dir():
+                    continue
+                mark = container.directory / "throttled"
+                if self._faults.throttled(sandbox.node):
+                    mark.touch()
+                else:
+                    mark.unlink(missing_ok=True)
 
     def _refresh(self, pod: Object, container: Container) -> None:
         """Show a running container the files that have changed since."""
@@ -376,7 +520,7 @@ class Kubelet:
         if any(_shuts_down(c) for c in work):
             for proxy in proxies:
                 if proxy.running_since and _may_be_shut_down(proxy):
-                    proxy.end(0)
+                    self._kill(proxy, 0)
         if all(c.ended is not None for c in sandbox.main):
             for sidecar in sandbox.init:
                 if sidecar.sidecar and sidecar.running_since:
@@ -436,6 +580,13 @@ class Kubelet:
 
     def _warn(self, pod: Object, reason: str, text: str) -> None:
         self._cluster.record.warning(kinds.PODS, pod, _SOURCE, reason, text)
+
+
+def _awaited(container: Container) -> bool:
+    """Tell whether the containers after a proxy still wait for it (``linkerd-await``)."""
+    awaits = "postStart" in (container.spec.get("lifecycle") or {})
+    starting = container.process is not None and not container.process.ready
+    return container.name == _PROXY and awaits and starting
 
 
 def _until_ready(container: Container) -> float:

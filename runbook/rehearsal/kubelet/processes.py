@@ -1,7 +1,9 @@
 """Containers as real processes on loopback.
 
-A process inherits its listening sockets, already bound, so its ports are known before it runs.
-It ends when its standard input does, which happens however the parent ends.
+A module of ours inherits its listening sockets, already bound, so its ports are known before it
+runs. It ends when its standard input does, which happens however the parent ends. A program of
+others is told its ports, which are kept free for it until it listens, and is killed by the kernel
+when the parent ends.
 """
 
 from __future__ import annotations
@@ -13,14 +15,21 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["Process", "write_files"]
+__all__ = ["Process", "Program", "write_files"]
 
 _LAUNCHER = Path(__file__).parent.parent / "images" / "launch.py"
+_HOLDER = Path(__file__).parent / "hold.py"
+_LIGHT = "runbook.rehearsal.traffic."
+"""Modules that need the standard library alone: they start faster without ``site``."""
 _GRACE = 2.0
 """Seconds a process gets between SIGTERM and SIGKILL."""
+_EAGER, _PATIENT = 0.005, 0.1
+"""Seconds between two attempts to reach a program that starts, at first and after a while."""
+_EAGER_SECONDS = 2.0
 
 
 class Process:
@@ -45,32 +54,71 @@ class Process:
         log: Path,
         changed: Callable[[], None],
     ) -> None:
-        self._changed = changed
-        self.ready = False
-        self.exit_code: int | None = None
         listeners = {port: socket.create_server(("127.0.0.1", 0)) for port in ports}
         self.addresses = {port: s.getsockname()[1] for port, s in listeners.items()}
         ready_read, ready_write = os.pipe()
         fds = {str(port): s.fileno() for port, s in listeners.items()}
         given = {**settings, "listeners": fds, "ready": ready_write}
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-E", "-s", str(_LAUNCHER), module],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={"PATH": os.environ.get("PATH", ""), "PYTHONUNBUFFERED": "1", **env}
-                | {"RUNBOOK_SETTINGS": json.dumps(given)},
-                pass_fds=[*fds.values(), ready_write],
+        flags = ["-E", "-s", "-S"] if module.startswith(_LIGHT) else ["-E", "-s"]
+        with os.fdopen(ready_write, "wb"), contextlib.ExitStack() as kept:
+            for listener in listeners.values():
+                kept.enter_context(listener)
+            self._begin(
+                [sys.executable, *flags, str(_LAUNCHER), module],
+                env={"PYTHONUNBUFFERED": "1", **env} | {"RUNBOOK_SETTINGS": json.dumps(given)},
+                log=log,
+                inherited=[*fds.values(), ready_write],
+                changed=changed,
+                ready=lambda: _told(ready_read),
             )
-        os.close(ready_write)
-        for listener in listeners.values():
-            listener.close()
-        self.pid = self._process.pid
-        self._minder = threading.Thread(
-            target=self._mind, args=(ready_read,), name=f"mind-{self.pid}", daemon=True
-        )
+
+    def _begin(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log: Path,
+        inherited: Sequence[int],
+        changed: Callable[[], None],
+        ready: Callable[[], bool],
+    ) -> None:
+        """Start the process, from a thread that lives as long as it does.
+
+        The kernel's promise to end a program with its parent is about the parent's thread.
+        """
+        self._changed = changed
+        self._is_ready = ready
+        self.ready = False
+        self.exit_code: int | None = None
+        self._process: subprocess.Popen[bytes]
+        self._failure: OSError | None = None
+        started = threading.Event()
+
+        def live() -> None:
+            try:
+                with log.open("ab") as output:
+                    self._process = subprocess.Popen(
+                        command,
+                        stdin=subprocess.PIPE,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        env={"PATH": os.environ.get("PATH", ""), **env},
+                        pass_fds=inherited,
+                        cwd=log.parent,
+                    )
+            except OSError as error:
+                self._failure = error
+                return
+            finally:
+                started.set()
+            self._mind()
+
+        self._minder = threading.Thread(target=live, name=f"mind-{log.parent.name}", daemon=True)
         self._minder.start()
+        started.wait()
+        if self._failure is not None:
+            raise self._failure
+        self.pid = self._process.pid
 
     def stop(self) -> None:
         """End the process, gently at first."""
@@ -84,16 +132,85 @@ class Process:
         if threading.current_thread() is not self._minder:
             self._minder.join(_GRACE)
 
-    def _mind(self, ready: int) -> None:
-        with os.fdopen(ready, "rb") as pipe:
-            if pipe.read(1):
-                self.ready = True
-                self._changed()
+    def _mind(self) -> None:
+        if self._is_ready():
+            self.ready = True
+            self._changed()
         self.exit_code = self._process.wait()
         self.ready = False
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._changed()
+
+
+class Program(Process):
+    """One container that runs a program which is not ours.
+
+    Args:
+        path: The program.
+        arguments: Makes its arguments from where its ports shall listen on 127.0.0.1.
+        ports: Container ports it will listen on; it is ready when it does.
+        env: Its environment.
+        log: File for what it says.
+        changed: Called from another thread when it becomes ready, and when it ends.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        arguments: Callable[[Mapping[int, int]], Sequence[str]],
+        ports: tuple[int, ...],
+        env: Mapping[str, str],
+        log: Path,
+        changed: Callable[[], None],
+    ) -> None:
+        self._kept = {port: _keep() for port in ports}
+        self.addresses = {port: s.getsockname()[1] for port, s in self._kept.items()}
+        holder = [sys.executable, "-I", "-S", str(_HOLDER), str(os.getpid()), path]
+        self._begin(
+            [*holder, *arguments(self.addresses)],
+            env=env,
+            log=log,
+            inherited=(),
+            changed=changed,
+            ready=self._listens,
+        )
+
+    def _listens(self) -> bool:
+        """Wait until every port accepts a connection; False when the program ends before."""
+        begun = time.monotonic()
+        with contextlib.ExitStack() as kept:
+            for holder in self._kept.values():
+                kept.enter_context(holder)
+            for port in self.addresses.values():
+                while not _accepts(port):
+                    if self._process.poll() is not None:
+                        return False
+                    young = time.monotonic() - begun < _EAGER_SECONDS
+                    time.sleep(_EAGER if young else _PATIENT)
+        return True
+
+
+def _told(ready: int) -> bool:
+    with os.fdopen(ready, "rb") as pipe:
+        return bool(pipe.read(1))
+
+
+def _keep() -> socket.socket:
+    """Take a free port and keep others off it, but not who sets SO_REUSEADDR and listens there."""
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    return kept
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def write_files(directory: Path, contents: Mapping[str, bytes]) -> None:

@@ -1,0 +1,1 @@
+"""Processes that carry load: server, generator, proxy, probe; standard library only."""
