@@ -15,7 +15,7 @@ LAYERS: tuple[frozenset[str], ...] = (
         {"params", "bench_params", "fields", "releases", "secrets", "redaction", "show", "progress"}
     ),
     frozenset({"cluster", "kinds", "kubeconfig", "transport", "readiness", "symptoms", "wait"}),
-    frozenset({"plan", "changes", "diff", "checks", "manifests", "certs", "proofs"})
+    frozenset({"plan", "changes", "diff", "checks", "manifests", "certs", "proofs", "prometheus"})
     | frozenset({"helm", "helm_cli", "helm_sdk", "helm_errors", "chart_store", "holder"}),
     frozenset({"linkerd"}),
     frozenset({"bench"}),

@@ -111,8 +111,9 @@ def parse(
         return _nothing(node, "the answer is no summary")
     missing: list[str] = []
     whole = _usage(found["node"])
-    if whole.cpu_seconds is None:
-        missing.append(f"node {node}: its kubelet says no CPU time of the node")
+    for title, lacks in _LACKS.items():
+        if lacks(whole):
+            missing.append(f"node {node}: its kubelet says no {title} of the node")
     containers: dict[str, Usage] = {}
     for pod in found.get("pods") or ():
         reference = pod.get("podRef") or {}

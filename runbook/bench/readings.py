@@ -17,15 +17,14 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from runbook.bench import hosts, kubelet, proxy_metrics
-from runbook.bench.snapshot import Host, Proxy, Snapshot, Spent, Usage
+from runbook.bench.snapshot import Host, Proxy, Snapshot, Usage
 from runbook.errors import RunbookError
 
-__all__ = ["Reader", "spent", "take"]
+__all__ = ["Reader", "take"]
 
 _THREADS = 8  # more than connections are kept would be opened and closed each time
 _LONGEST = 45.0  # seconds for all readings together; a kubelet that hangs costs no more
 _LINES = 2  # of a probe: the last one may be cut
-_EVERY = 2.0  # seconds between two lines of a probe
 _SILENT = 30.0  # seconds after which a probe has stopped; clocks of nodes may differ by a few
 _CONTROL_PLANE = "linkerd"
 _PROBE = "probe"
@@ -100,40 +99,6 @@ def take(
             hosts=dict(sorted(found.hosts.items())),
             missing=tuple(sorted((*found.missing, *failed))),
         )
-
-
-def spent(
-    cluster: Reader,
-    probes: Mapping[str, str],
-    start: float,
-    end: float,
-    clock: Callable[[], float] = time.time,
-) -> dict[str, Spent]:
-    """Give what nodes spent while a run lasted; a node whose probe does not tell is not in it.
-
-    Args:
-        cluster: Where to look.
-        probes: The probe's pod (``namespace/pod``) on each node, by node.
-        start: Of the steady load, in seconds since 1970.
-        end: Of it.
-        clock: Seconds since 1970; another one in tests.
-    """
-    # As many lines as were spoken since the start, and some more for a clock that is ahead.
-    tail = int((clock() - start) / _EVERY) + 30
-    found: dict[str, Spent] = {}
-    lock = threading.Lock()
-
-    def one(node: str, pod: str) -> None:
-        namespace, _, name = pod.partition("/")
-        log = cluster.logs(namespace, name, _PROBE, tail=tail)
-        used = hosts.spent(hosts.history(log), start, end)
-        if used is not None:
-            with lock:
-                found[node] = used
-
-    _together({node: partial(one, node, pod) for node, pod in probes.items()}, _LONGEST)
-    with lock:
-        return dict(sorted(found.items()))
 
 
 def _node(
