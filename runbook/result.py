@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -10,12 +11,15 @@ from typing import Any
 from runbook import show
 from runbook.changes import Plan
 from runbook.checks import Outcome, Verdicts
+from runbook.errors import UsageError
 from runbook.notebooks import NOTEBOOKS, Notebook
 
-__all__ = ["Result", "Timing"]
+__all__ = ["Data", "Measure", "Result", "Timing"]
 
 SCHEMA = 1
 """Version of the layout of a result."""
+
+_SHOWN = 4  # measures: a table of many is the notebook's own
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,89 @@ class Timing:
 
     name: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that was measured, for the record and for later comparisons.
+
+    Attributes:
+        name: What it is, the same in every run: ``p99 overhead, node2 · 200 RPS``.
+        value: The number itself.
+        unit: Its unit, such as ``ms``; another unit makes it another measure.
+        low: Low end of its interval, if it has one.
+        high: High end.
+        n: How many samples it rests on.
+
+    Raises:
+        UsageError: A number is not finite, or the value is not within its interval.
+
+    >>> str(Measure("p99 overhead", 2.1, "ms", 1.9, 2.3))
+    '2.1 ms (1.9 to 2.3)'
+    """
+
+    name: str
+    value: float
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self.low, self.high
+        if not self.name.strip():
+            raise self._wrong("it has no name")
+        if not all(math.isfinite(end) for end in (self.value, low, high) if end is not None):
+            raise self._wrong("its numbers are not all finite")
+        if (low is None) != (high is None):
+            raise self._wrong("an interval has two ends")
+        if low is not None and high is not None and not low <= self.value <= high:
+            raise self._wrong("the value is not within its interval")
+        if self.n is not None and self.n < 0:
+            raise self._wrong("the number of samples is negative")
+
+    def data(self) -> dict[str, Any]:
+        """Give the JSON form; numpy's numbers become Python's."""
+        ends = {"value": self.value, "low": self.low, "high": self.high}
+        numbers = {name: None if end is None else float(end) for name, end in ends.items()}
+        n = None if self.n is None else int(self.n)
+        return {"name": self.name, "unit": self.unit, **numbers, "n": n}
+
+    def __str__(self) -> str:
+        interval = "" if self.low is None else f" ({self.low:.4g} to {self.high:.4g})"
+        return f"{self.value:.4g} {self.unit}".rstrip() + interval
+
+    def _wrong(self, why: str) -> UsageError:
+        return UsageError(
+            f"{self.name.strip() or 'a number'} is no measure: "
+            f"value {self.value}, low {self.low}, high {self.high}, n {self.n}",
+            why=why,
+            fix="leave out what was not measured, and give no interval where there is none",
+        )
+
+
+@dataclass(frozen=True)
+class Data:
+    """A file's content that a notebook hands to the record: it becomes ``data/NN-name`` there.
+
+    Attributes:
+        name: Of the file.
+        text: What is in it.
+        media: Its media type.
+    """
+
+    name: str
+    text: str
+    media: str = "application/json"
+
+    def __str__(self) -> str:
+        size = len(self.text.encode("utf-8", "replace"))
+        told = f"{size / 1000:.0f} kB" if size >= 1000 else f"{size} bytes"
+        return f"{self.name}, {told}"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        data = {"type": "data", "name": self.name, "media": self.media, "text": self.text}
+        return {"text/plain": str(self), show.MEDIA_TYPE: data}
 
 
 @dataclass(frozen=True)
@@ -42,6 +129,7 @@ class Result:
         changed: How many objects were changed.
         timings: Of each part.
         undo: Commands that take the changes back, last change first.
+        measures: Numbers it measured.
         uid_to_keep: UID of the cluster, if the parameters should name it from now on.
         badge: ``REHEARSAL`` when the cluster is one.
     """
@@ -57,6 +145,7 @@ class Result:
     changed: int
     timings: Sequence[Timing]
     undo: Sequence[str]
+    measures: Sequence[Measure] = ()
     uid_to_keep: str = ""
     badge: str = ""
 
@@ -97,6 +186,7 @@ class Result:
             "checks": [asdict(outcome) for outcome in self.outcomes],
             "timings": [asdict(timing) for timing in self.timings],
             "undo": list(self.undo),
+            "measures": [measure.data() for measure in self.measures],
             "next": self.next,
         }
 
@@ -110,6 +200,7 @@ class Result:
             ("checks", Verdicts(self.outcomes).summary()),
             ("time", f"{show.duration(seconds)} ({parts})" if parts else show.duration(seconds)),
         ]
+        rows += self._measured()
         if self.undo:
             rows.append(("undo", show.Cell("\n".join(self.undo), code=True)))
         if self.uid_to_keep:
@@ -134,6 +225,13 @@ class Result:
         return (
             "nothing to do: everything was as it should be" if self.plans else "nothing: it reads"
         )
+
+    def _measured(self) -> list[tuple[show.Cell | str, ...]]:
+        """Give the first measures, and say how many more there are."""
+        told = [f"{measure.name}: {measure}" for measure in self.measures[:_SHOWN]]
+        if (more := len(self.measures) - _SHOWN) > 0:
+            told.append(f"and {more} more, all of them in the record")
+        return [("measured", "\n".join(told))] if told else []
 
     def _next(self) -> show.Cell | str:
         if self.status == "ok" and self.next:

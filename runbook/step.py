@@ -1,4 +1,4 @@
-"""The object a notebook talks to: look, plan, apply, wait, verify, finish.
+"""The object a notebook talks to: look, plan, apply, wait, verify, measure, finish.
 
 >>> step = open_step("11-linkerd-namespace", globals())       # doctest: +SKIP
 >>> plan = step.plan(manifests.namespace(step.line, step.params))  # doctest: +SKIP
@@ -26,7 +26,7 @@ from runbook.notebooks import Notebook
 from runbook.params import Params
 from runbook.plan import Plan, Release, plan_objects, plan_release
 from runbook.releases import Line
-from runbook.result import Result, Timing
+from runbook.result import Data, Measure, Result, Timing
 from runbook.secrets import Redactor
 
 __all__ = ["Step", "open_step"]
@@ -66,6 +66,7 @@ class Step:
         self._plans: list[Plan] = []
         self._outcomes: list[Outcome] = []
         self._undo: list[str] = []
+        self._measures: dict[tuple[str, str], Measure] = {}
         self._changed = 0
         self._failed = ""  # class name of the error that ended a part of the step
 
@@ -164,6 +165,28 @@ class Step:
             else:
                 self._check(wanted, title)
 
+    def measure(self, *measures: Measure) -> None:
+        """Note numbers that were measured; the result and the record have them.
+
+        A cell may be run again: the same name in the same unit takes the place of the one before.
+        """
+        self._measures |= {(one.name, one.unit): one for one in measures}
+
+    def display(self, *values: show.Showable | show.Table) -> None:
+        """Show figures, tables and the like, without the secrets the step has come to know."""
+        for value in values:
+            self._display(_Tabled(value) if isinstance(value, show.Table) else value)
+
+    def keep(self, name: str, text: str, media: str = "application/json") -> None:
+        """Hand a file to the record, which keeps it as ``data/NN-name``; shows its name and size.
+
+        Args:
+            name: Such as ``campaign.json``; the number of the notebook comes before it.
+            text: Its content.
+            media: Its media type.
+        """
+        self._display(Data(name, text, media))
+
     def finish(self) -> None:
         """Show the result: verdicts, what changed, timings, undo, and where to go on."""
         self._display(self.result())
@@ -187,6 +210,7 @@ class Step:
             changed=self._changed,
             timings=tuple(self._timings),
             undo=tuple(self._undo),
+            measures=tuple(self._measures.values()),
             uid_to_keep=self._uid_to_keep(),
             badge=self.badge,
         )
@@ -311,6 +335,17 @@ class Step:
             },
         }
         return show.bundle(table.html(), table.text(), data)
+
+
+@dataclass(frozen=True)
+class _Tabled:
+    """A table by itself, as it is shown."""
+
+    table: show.Table
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        data = {"type": "table", "title": self.table.title}
+        return show.bundle(self.table.html(), self.table.text(), data)
 
 
 @dataclass(frozen=True)

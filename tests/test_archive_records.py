@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -121,6 +122,17 @@ def test_show_says_what_needs_attention(output: Path, records: Call) -> None:
     assert f"{BOOKS[1]}: it broke\n  why: no rights\n  fix: ask\n  see: 00\n" in shown
     assert shown.splitlines()[-1].endswith(f"{run}/index.html")
     assert json.loads(records("show", "last", "--json")[1])["run"] == run
+
+
+def test_show_lists_what_was_measured(output: Path, records: Call) -> None:
+    ends = {"low": 1.9, "high": 2.3, "n": 40}
+    measure = {"name": "p99 overhead", "value": 2.1, "unit": "ms", **ends}
+    long = {"name": "x" * 99, "value": 1.0, "unit": "y" * 99, "low": None, "high": None, "n": None}
+    make(output, name(41), steps=[step(BOOKS[0], measures=[measure, long])])
+    shown = records("show", name(41))[1]
+    assert re.search(r"^12 p99 overhead +2\.1 ms \(1\.9 to 2\.3\) +40$", shown, re.MULTILINE)
+    assert max(map(len, shown.splitlines()[:-1])) <= 100  # the last one is a path
+    assert "MEASURE" not in records("show", name(0))[1]
 
 
 def test_show_of_a_run_that_cannot_be_read_is_an_error(output: Path, records: Call) -> None:

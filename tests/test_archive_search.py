@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from archive_help import BOOKS, check, make, name, step
@@ -106,6 +107,16 @@ def test_where_most_words_are_comes_first(runs: list[Summary]) -> None:
     assert match.places[0].what == "the issuer-key holds"
     counts = [sum(word in place.text for word in ("fail", "old CA")) for place in match.places]
     assert counts == sorted(counts, reverse=True)
+
+
+def test_measures_are_found(tmp_path: Path) -> None:
+    measure = {"name": "p99 overhead, node2", "value": 2.123, "unit": "ms", "low": 2, "high": 3}
+    bare = {"name": "memory", "value": None, "unit": "MiB"}
+    make(tmp_path, name(0), steps=[step(BOOKS[0], measures=[measure, bare])])
+    (match,) = search(load(tmp_path), ["OVERHEAD", "node2"])
+    assert match.places == [Place(BOOKS[0], "measure", "p99 overhead, node2 2.123 ms")]
+    (match,) = search(load(tmp_path), ["mib"])
+    assert match.places == [Place(BOOKS[0], "measure", "memory MiB")]
 
 
 @pytest.mark.parametrize(

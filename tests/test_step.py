@@ -22,7 +22,8 @@ from runbook.errors import (
     WaitError,
 )
 from runbook.rehearsal import Twin
-from runbook.show import MEDIA_TYPE, Showable
+from runbook.result import Measure
+from runbook.show import MEDIA_TYPE, Showable, Table
 from runbook.step import Step, open_step
 
 NOTEBOOK = "11-linkerd-namespace"
@@ -316,7 +317,17 @@ def test_result_has_what_the_runner_reads(opened: Open) -> None:
     result = shown.of("result")
     for name in (
         *("schema", "notebook", "title", "mode", "cluster", "line", "parameters", "started"),
-        *("finished", "status", "plans", "changed", "checks", "timings", "undo", "next"),
+        *(
+            "finished",
+            "status",
+            "plans",
+            "changed",
+            "checks",
+            "timings",
+            "undo",
+            "measures",
+            "next",
+        ),
     ):
         assert name in result, name
     assert set(result["cluster"]) == {"name", "uid", "version", "rehearsal"}
@@ -331,3 +342,37 @@ def test_prints_without_a_notebook(twin: Twin, capsys: pytest.CaptureFixture[str
     out = capsys.readouterr().out
     assert "[REHEARSAL] 11 Create the linkerd namespace" in out
     assert "Result of 11-linkerd-namespace" in out
+
+
+# --- measures, figures and data ---------------------------------------------------------------
+
+
+def test_measures_are_in_the_result_once(opened: Open) -> None:
+    made, shown = opened(mode="verify")
+    made.measure(Measure("p99", 3, "ms"), Measure("memory", 12, "MiB"))
+    made.measure(Measure("p99", 2.1, "ms", 1.9, 2.3, 40), Measure("p99", 2100, "µs"))
+    made.finish()
+    result = shown.of("result")
+    told = [(one["name"], one["value"], one["unit"]) for one in result["measures"]]
+    assert told == [("p99", 2.1, "ms"), ("memory", 12.0, "MiB"), ("p99", 2100.0, "µs")]
+    assert "p99: 2.1 ms (1.9 to 2.3)" in result["text"]
+
+
+def test_what_is_displayed_has_no_secret(twin: Twin) -> None:
+    forms: list[dict[str, Any]] = []
+    given = {"kubeconfig": str(twin.kubeconfig), "mode": "verify"}
+    made = open_step(NOTEBOOK, given, display=lambda value: forms.append(value._repr_mimebundle_()))
+    made.redactor.add("tr0ub<dor&3")
+    made.keep("campaign.json", json.dumps({"note": "tr0ub<dor&3", "n": [1, 2]}))
+    made.display(Table(title="Effects", columns=("",), rows=[("tr0ub<dor&3",)]), made.result())
+    made.cluster.close()
+    data = forms[1][MEDIA_TYPE]
+    assert (data["type"], data["name"], data["media"]) == (
+        *("data", "campaign.json", "application/json"),
+    )
+    assert json.loads(data["text"]) == {"note": "[redacted]", "n": [1, 2]}
+    assert forms[1]["text/plain"].startswith("campaign.json, ")
+    assert forms[2][MEDIA_TYPE] == {"type": "table", "title": "Effects"}
+    assert "[redacted]" in forms[2]["text/html"]
+    assert forms[3][MEDIA_TYPE]["type"] == "result"
+    assert "tr0ub" not in json.dumps(forms)

@@ -212,6 +212,9 @@ def _places(run: str, result: Mapping[str, Any]) -> Iterator[tuple[str, str, str
         for check in step["checks"]:
             parts = (check[part] for part in ("verdict", "id", "seen", "why"))
             yield name, check["title"], " ".join(filter(None, parts))
+        for one in step.get("measures") or ():
+            value = "" if one.get("value") is None else f"{one['value']:.4g}"
+            yield name, "measure", f"{one['name']} {value} {one['unit']}"
         if error := step.get("error"):
             yield name, "error", " ".join(filter(None, map(str, error.values())))
 

@@ -95,8 +95,23 @@ def run_report(run: Summary, result: Mapping[str, Any]) -> Iterator[str]:
     ]
     head = ("NOTEBOOK", "STATUS", "CHECKS", "CHANGED", "TIME")
     yield from table(head, rows, right="CHANGED TIME")
+    yield from _measured(result["steps"])
     for step in result["steps"]:
         yield from _attention(step)
+
+
+def _measured(steps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Give what was measured, a line each."""
+    rows = [
+        (
+            clip(f"{step['notebook'][:2]} {one['name']}", 56),
+            clip(_interval((one["value"], one.get("low"), one.get("high")), one["unit"]), 32),
+            str(one.get("n") or ""),
+        )
+        for step in steps
+        for one in step.get("measures") or ()
+    ]
+    return ["", *table(("MEASURE", "VALUE", "SAMPLES"), rows, right="SAMPLES")] if rows else []
 
 
 def _count(step: Mapping[str, Any], verdict: str) -> int:
