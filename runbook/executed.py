@@ -1,18 +1,24 @@
-"""What an executed notebook says of itself: verdicts, plans, changes, measures, its error."""
+"""What an executed notebook says of itself: verdicts, plans, changes, measures, its error.
+
+And what it hands over as files: figures and data.
+"""
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runbook.show import MEDIA_TYPE
 
-__all__ = ["UNFINISHED", "collect", "read_error"]
+__all__ = ["UNFINISHED", "collect", "detach", "read_error"]
 
 UNFINISHED = "UnfinishedError"
 """Name of the error of a notebook that ended without its result, though no cell failed."""
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_LONGEST = 80  # characters of a file's name
 _LISTS = ("checks", "plans", "timings", "undo", "measures")
 
 
@@ -88,3 +94,71 @@ def _outputs(notebook: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
     for cell in notebook.get("cells", ()):
         if cell.get("cell_type") == "code":
             yield from cell.get("outputs", ())
+
+
+def detach(notebook: Mapping[str, Any], number: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Take the files out of an executed notebook that it hands over: figures and data.
+
+    A figure stays in the notebook as well, to be seen there. The text of data does not: in its
+    place is ``file``, where it is from where the notebook is.
+
+    Args:
+        notebook: Executed, already without secrets; it is left as it is.
+        number: Of the notebook, such as ``63``; names of files begin with it.
+
+    Returns:
+        The notebook as it is to be kept, and the content of each file by its path beside it, such
+        as ``figures/63-latency.png``. An output that is not laid out as a figure or as data stays
+        as it is and gives no file.
+    """
+    files: dict[str, bytes] = {}
+
+    def output(made: Mapping[str, Any]) -> Mapping[str, Any]:
+        forms = made.get("data")
+        data = forms.get(MEDIA_TYPE) if isinstance(forms, Mapping) else None
+        if not isinstance(forms, Mapping) or not isinstance(data, Mapping):
+            return made
+        content = _content(data, forms)
+        if content is None:
+            return made
+        path = _free(data, number, files)
+        files[path] = content
+        kept = {name: value for name, value in data.items() if name != "text"} | {"file": path}
+        return {**made, "data": {**forms, MEDIA_TYPE: kept}}
+
+    cells = [
+        {**cell, "outputs": [output(made) for made in cell["outputs"]]}
+        if cell.get("cell_type") == "code" and cell.get("outputs")
+        else cell
+        for cell in notebook.get("cells", ())
+    ]
+    return {**notebook, "cells": cells}, files
+
+
+def _content(data: Mapping[str, Any], forms: Mapping[str, Any]) -> bytes | None:
+    """Give what is in the file of an output, nothing if it has none."""
+    match data.get("type"):
+        case "data":
+            text = data.get("text")
+            return text.encode("utf-8", "replace") if isinstance(text, str) else None
+        case "figure":
+            lines = "".join(forms.get("image/png", ""))  # a notebook file may hold a list of them
+            try:
+                content = base64.b64decode("".join(lines.split()), validate=True)
+            except ValueError:  # such as something the redactor replaced
+                return None
+            return content if content.startswith(_PNG) else None
+    return None
+
+
+def _free(data: Mapping[str, Any], number: str, taken: Iterable[str]) -> str:
+    """Give the path of a file: safe on any system, and not taken."""
+    folder, suffix = ("data", "") if data["type"] == "data" else ("figures", ".png")
+    name = re.sub(r"[^a-z0-9.-]+", "-", str(data.get("name", "")).lower()).strip("-.")[:_LONGEST]
+    stem, dot, ending = name.partition(".") if folder == "data" else (name, "", "")
+    stem = stem or folder
+    path, count = f"{folder}/{number}-{stem}{dot}{ending}{suffix}", 1
+    while path in taken:
+        count += 1
+        path = f"{folder}/{number}-{stem}-{count}{dot}{ending}{suffix}"
+    return path

@@ -21,7 +21,7 @@ from runbook import holder, page, provenance
 from runbook.archive import index, manifest
 from runbook.archive.files import write_atomic
 from runbook.errors import UsageError
-from runbook.executed import collect
+from runbook.executed import collect, detach
 from runbook.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class StepRecord:
     Attributes:
         attempt: Number of the attempt it was last run in, 0 before it was run.
         changed: Objects changed, over all attempts.
-        files: ``notebook`` and ``html``, relative to the directory of the run.
+        files: ``notebook`` and ``html``, relative to the directory of the run; also ``figures``
+            and ``data``, lists, of a notebook that made some.
         proofs: Later attempts that found it still done: ``attempt``, ``status``, ``files``.
         earlier: Attempts that did not end well: ``attempt``, ``status``, ``changed``, ``error``,
             ``files``.
@@ -65,7 +66,7 @@ class StepRecord:
     error: dict[str, str] | None = None
     started: str = ""
     seconds: float = 0.0
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Any] = field(default_factory=dict)
     proofs: list[dict[str, Any]] = field(default_factory=list)
     earlier: list[dict[str, Any]] = field(default_factory=list)
 
@@ -221,30 +222,54 @@ class Record:
         self.steps[at] = StepRecord(**named | {"notebook": step.notebook})
         return self.steps[at]
 
-    def files(self, notebook: str) -> dict[str, str]:
-        """Give the names of what this attempt keeps of a notebook, relative to the run."""
+    def files(self, notebook: str) -> dict[str, Any]:
+        """Give the names of what this attempt keeps of any notebook, relative to the run."""
         path = self._folder.relative_to(self.directory) / notebook
         return {"notebook": f"{path}.ipynb", "html": f"{path}.html"}
 
     def draft(self, notebook: str, executed: Mapping[str, Any]) -> None:
         """Write an executed notebook as it is so far."""
         self._drafted[notebook] = self._scrub(executed)
-        text = json.dumps(self._drafted[notebook], indent=1, ensure_ascii=False)
-        write_atomic(self.directory / self.files(notebook)["notebook"], text + "\n")
+        self._write_notebook(notebook, self._drafted[notebook])
 
     def keep(self, notebook: str, log: str = "") -> None:
-        """Write the HTML page of a notebook that was drafted, and what its kernel wrote beside it.
+        """Write what else is kept of a notebook that was drafted.
 
-        Call it when the step's record is complete: the page shows what that says.
+        That is its figures, its data, its HTML page, and what its kernel wrote beside it. Call it
+        when the step's record is complete: the page shows what that says.
         """
         if clean := self._drafted.pop(notebook, None):
-            file = self.files(notebook)["html"]
-            html = page.notebook(clean, run=self.result(), name=notebook)
-            write_atomic(self.directory / file, html)
+            kept, files = detach(clean, notebook[:2])
+            if files:
+                for path, content in files.items():
+                    (self._folder / path).parent.mkdir(exist_ok=True)
+                    write_atomic(self._folder / path, content)
+                self._write_notebook(notebook, kept)
+                self._list(notebook, files)
+            html = page.notebook(kept, run=self.result(), name=notebook)
+            write_atomic(self.directory / self.files(notebook)["html"], html)
         if log.strip():
             folder = self._folder / "log"
             folder.mkdir(exist_ok=True)
             write_atomic(folder / f"{notebook}.log", self._scrub(log))
+
+    def _write_notebook(self, notebook: str, executed: Mapping[str, Any]) -> None:
+        text = json.dumps(executed, indent=1, ensure_ascii=False)
+        write_atomic(self.directory / self.files(notebook)["notebook"], text + "\n")
+
+    def _list(self, notebook: str, paths: Iterable[str]) -> None:
+        """List files that this attempt keeps of a notebook with its step, or with the proof."""
+        folder = self._folder.relative_to(self.directory)
+        listed: dict[str, list[str]] = {}
+        for path in paths:
+            listed.setdefault(path.partition("/")[0], []).append((folder / path).as_posix())
+        step = self.step(notebook)
+        if step.attempt == self.attempt:
+            self.put(replace(step, files=step.files | listed))
+        elif step.proofs:
+            last = step.proofs[-1]
+            proof = last | {"files": last["files"] | listed}
+            self.put(replace(step, proofs=[*step.proofs[:-1], proof]))
 
     def save(self) -> None:
         """Write ``result.json`` and the page of the run as things stand."""

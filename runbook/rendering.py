@@ -35,6 +35,7 @@ _ESCAPE_CODES = re.compile(
 )
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _STYLE = re.compile(r' style="([^"]*)"')
+_DATA_FILE = re.compile(r"data/[a-z0-9][a-z0-9.-]*")
 _LINK = re.compile(r'<a (?P<more>[^>]*?)href="(?P<name>\d\d-[a-z0-9-]+)\.ipynb(?P<at>#[^"]*)?"')
 _TAGS = (
     *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "div", "span", "p", "br"),
@@ -123,7 +124,8 @@ class Rendering:
                 return _cut(kind, _joined(output["text"]))
             case "error":
                 return _cut("error", "\n".join(output["traceback"]))
-        return self._display(output.get("data", {}), output.get("metadata", {}))
+        data = output.get("data", {})
+        return _file(data) or self._display(data, output.get("metadata", {}))
 
     def _display(self, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> Output | None:
         """Render the best form of a value; its HTML is trusted only if it is the runbook's."""
@@ -132,7 +134,7 @@ class Rendering:
             return Output("html", self._linked(_STYLE.sub(self._style, html)))
         for kind in _IMAGES:
             if kind in data:
-                alt = metadata.get(kind, {}).get("alt") or "chart"
+                alt = metadata.get(kind, {}).get("alt") or _about(data).get("alt") or "chart"
                 return Output("image", _address(kind, _joined(data[kind])), alt=str(alt))
         if MEDIA_TYPE not in data and html and len(html) <= _HTML_LIMIT:
             return Output("html", _sanitized(html))
@@ -201,6 +203,21 @@ def _address(kind: str, content: str) -> str:
     if kind == "image/svg+xml":
         content = base64.b64encode(content.encode("utf-8", "replace")).decode()
     return f"data:{kind};base64,{''.join(content.split())}"
+
+
+def _about(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give what the runbook says of an output of its own."""
+    found = data.get(MEDIA_TYPE)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _file(data: Mapping[str, Any]) -> Output | None:
+    """Give a link to data that is kept as a file beside the page; None for any other output."""
+    path = str(_about(data).get("file", ""))
+    if _about(data).get("type") != "data" or not _DATA_FILE.fullmatch(path):
+        return None
+    text = _joined(data.get("text/plain", "")) or path
+    return Output("html", Markup('<p><a href="{}">{}</a></p>').format(path, text))
 
 
 def _sanitized(html: str) -> Markup:

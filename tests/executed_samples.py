@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from runbook.show import MEDIA_TYPE
@@ -40,3 +41,20 @@ def finished(*checks: dict[str, str], **more: Any) -> dict[str, Any]:
     wanted = list(checks) or [outcome("a", "pass")]
     facts = {"type": "result", "checks": wanted, "plans": [], "changed": 0, "timings": []}
     return shown({**facts, "undo": [], **more})
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+"""How a PNG begins."""
+
+
+def figure(name: str, content: bytes = PNG + b"pixels", **more: str) -> dict[str, Any]:
+    """Give the output of a chart."""
+    about = {"type": "figure", "name": name, "title": "Latency", "alt": f"what {name} shows"}
+    forms = {"image/png": base64.b64encode(content).decode(), "text/plain": name}
+    return shown(about, **forms | more)
+
+
+def data(name: str, text: str) -> dict[str, Any]:
+    """Give the output of data that a notebook hands to the record."""
+    about = {"type": "data", "name": name, "media": "application/json", "text": text}
+    return shown(about, **{"text/plain": f"{name}, {len(text)} bytes"})

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import json
+from typing import Any
+
 import pytest
-from executed_samples import failed, finished, notebook, outcome, shown
+from executed_samples import PNG, data, failed, figure, finished, notebook, outcome, shown
 
 from runbook.errors import CheckError, exit_status
-from runbook.executed import UNFINISHED, collect, read_error
+from runbook.executed import UNFINISHED, collect, detach, read_error
 from runbook.record import StepRecord
 from runbook.show import MEDIA_TYPE
 
@@ -95,3 +99,80 @@ def test_a_result_without_any_check_has_not_succeeded() -> None:
 def test_measures_are_kept() -> None:
     measure = {"name": "p99", "value": 1.5, "unit": "ms", "low": 1.4, "high": 1.6, "n": 20}
     assert collect(notebook(finished(measures=[measure])))["measures"] == [measure]
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def test_files_are_taken_out() -> None:
+    made = notebook(figure("p99"), data("campaign.json", '{"a": "é"}'), finished())
+    before = copy.deepcopy(made)
+    kept, files = detach(made, "63")
+    assert made == before
+    assert files == {
+        "figures/63-p99.png": PNG + b"pixels",
+        "data/63-campaign.json": '{"a": "é"}'.encode(),
+    }
+    picture, handed, result = kept["cells"][1]["outputs"]
+    assert picture["data"]["image/png"] == made["cells"][1]["outputs"][0]["data"]["image/png"]
+    assert picture["data"][MEDIA_TYPE]["file"] == "figures/63-p99.png"
+    assert handed["data"][MEDIA_TYPE] == {
+        "type": "data",
+        "name": "campaign.json",
+        "media": "application/json",
+        "file": "data/63-campaign.json",
+    }
+    assert result == made["cells"][1]["outputs"][2]
+    assert collect(kept) == collect(made)
+
+
+def test_a_picture_that_a_notebook_file_holds_in_lines() -> None:
+    made = figure("p99")
+    text = made["data"]["image/png"]
+    made["data"]["image/png"] = [f"{text[:8]}\n", f"{text[8:]}\n"]
+    assert detach(notebook(made), "63")[1] == {"figures/63-p99.png": PNG + b"pixels"}
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("../../etc/passwd", "data/63-etc-passwd"),
+        ("/", "data/63-data"),
+        (".hidden", "data/63-hidden"),
+        ("", "data/63-data"),
+        ("A B\n.JSON", "data/63-a-b-.json"),
+        ("x" * 500, f"data/63-{'x' * 80}"),
+        ("<b>\x00é\ud800", "data/63-b"),
+    ],
+)
+def test_names_of_files_are_harmless(name: str, path: str) -> None:
+    assert list(detach(notebook(data(name, "x")), "63")[1]) == [path]
+
+
+def test_no_file_takes_the_place_of_another() -> None:
+    same = [figure("p99"), figure("p99"), figure("p99-2"), data("c.json", "1"), data("C.json", "2")]
+    files = detach(notebook(*same), "63")[1]
+    assert list(files) == [
+        *("figures/63-p99.png", "figures/63-p99-2.png", "figures/63-p99-2-2.png"),
+        *("data/63-c.json", "data/63-c-2.json"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        figure("p99", b"GIF89a"),
+        figure("p99") | {"data": {MEDIA_TYPE: {"type": "figure", "name": "p99"}}},
+        shown({"type": "figure", "name": "p99"}, **{"image/png": "iVBORw0KGgo[redacted]"}),
+        shown({"type": "data", "name": "c.json"}),
+        shown({"type": "data", "name": "c.json", "text": {"a": 1}}),
+        shown({"type": "other", "text": "x"}),
+        {"output_type": "stream", "name": "stdout", "text": "x"},
+        {"output_type": "display_data", "metadata": {}, "data": {MEDIA_TYPE: "text"}},
+    ],
+    ids=str,
+)
+def test_what_is_laid_out_otherwise_stays_as_it_is(output: dict[str, Any]) -> None:
+    made = notebook(output)
+    assert detach(made, "63") == (made, {})
+    assert json.loads(json.dumps(made)) == made

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from executed_samples import failed, finished, notebook, outcome, shown
+from executed_samples import PNG, data, failed, figure, finished, notebook, outcome, shown
 
+from runbook.archive.copying import Place, copy
+from runbook.archive.manifest import parse
 from runbook.archive.verify import Finding, verify
 from runbook.errors import CheckError, UsageError
 from runbook.executed import collect
@@ -150,15 +154,7 @@ def test_attempts_keep_files_of_their_own(tmp_path: Path) -> None:
     first.update("12-identity-issuer", status="check-failed")
     first.finish("check-failed", 1)
     before = {path: path.read_bytes() for path in first.directory.glob("12-*")}
-    second = Record.resume(
-        first.directory,
-        given={},
-        attempts=read_result(first.directory)["attempts"],
-        target={**TARGET, "rehearsal": False},
-        parameters={"mode": "apply", "line": "edge-2.20"},
-        steps=load_steps(first.directory),
-        scrub=lambda value: value,
-    )
+    second = resumed(first)
     assert verify(tmp_path) == [
         Finding(second.id, "", "note", "resumed, and not sealed since: running or killed")
     ]
@@ -181,3 +177,129 @@ def test_a_record_that_cannot_be_read_is_explained(tmp_path: Path, content: str)
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(UsageError):
         load_steps(tmp_path)
+
+
+# --- figures and data -------------------------------------------------------------------------
+
+BOOK = "12-identity-issuer"
+
+
+def test_figures_and_data_become_files(tmp_path: Path) -> None:
+    kept = record(tmp_path)
+    text = json.dumps({"node": "one", "n": [1, 2, 3], "note": "s3cret-value in /home/someone"})
+    keep(kept, notebook(figure("p99"), data("campaign.json", text)))
+    kept.finish("ok", 0)
+    files = read_result(kept.directory)["steps"][0]["files"]
+    assert files == {
+        "notebook": f"{BOOK}.ipynb",
+        "html": f"{BOOK}.html",
+        "figures": ["figures/12-p99.png"],
+        "data": ["data/12-campaign.json"],
+    }
+    assert (kept.directory / "figures/12-p99.png").read_bytes() == PNG + b"pixels"
+    written = (kept.directory / "data/12-campaign.json").read_text()
+    assert json.loads(written) == json.loads(text) | {"note": "[redacted] in ~"}
+    page = (kept.directory / f"{BOOK}.html").read_text()
+    assert '<a href="data/12-campaign.json">campaign.json' in page
+    assert 'alt="what p99 shows"' in page
+    index = (kept.directory / "index.html").read_text()
+    assert '<a href="figures/12-p99.png">12-p99.png</a>' in index
+    assert '<a href="data/12-campaign.json">12-campaign.json</a>' in index
+
+
+def test_data_is_in_a_record_once(tmp_path: Path) -> None:
+    kept = record(tmp_path)
+    keep(kept, notebook(data("campaign.json", '{"word":"only-here"}')))
+    kept.finish("ok", 0)
+    holding = [path for path in kept.directory.rglob("*.*") if b"only-here" in path.read_bytes()]
+    assert holding == [kept.directory / "data/12-campaign.json"]
+
+
+def test_figures_and_data_are_sealed_and_copied(tmp_path: Path) -> None:
+    kept = record(tmp_path / "outputs")
+    keep(kept, notebook(figure("p99"), data("campaign.json", "{}")))
+    kept.finish("ok", 0)
+    sealed = parse((kept.directory / "MANIFEST").read_bytes())
+    assert sealed is not None
+    assert {"figures/12-p99.png", "data/12-campaign.json"} < sealed.files.keys()
+    copy(kept.directory, Place(str(tmp_path / "copy")))
+    assert (tmp_path / "copy" / kept.id / "data/12-campaign.json").read_text() == "{}"
+    (kept.directory / "figures/12-p99.png").write_bytes(PNG)
+    (found,) = verify(tmp_path / "outputs")
+    assert (found.file, found.problem) == ("figures/12-p99.png", "was changed")
+
+
+def test_attempts_keep_figures_of_their_own(tmp_path: Path) -> None:
+    first = record(tmp_path)
+    keep(first, notebook(figure("p99", PNG + b"first"), data("campaign.json", "[1]")))
+    first.update(BOOK, status="check-failed")
+    first.finish("check-failed", 1)
+    second = resumed(first)
+    second.put(second.step(BOOK).again())
+    keep(second, notebook(figure("p99", PNG + b"second"), data("campaign.json", "[2]")))
+    second.finish("ok", 0)
+    assert verify(tmp_path) == []
+    step = read_result(second.directory)["steps"][0]
+    assert step["files"]["figures"] == ["attempt-2/figures/12-p99.png"]
+    assert step["earlier"][0]["files"]["data"] == ["data/12-campaign.json"]
+    assert (second.directory / "data/12-campaign.json").read_text() == "[1]"
+    assert (second.directory / "attempt-2/data/12-campaign.json").read_text() == "[2]"
+    page = (second.directory / f"attempt-2/{BOOK}.html").read_text()
+    assert '<a href="data/12-campaign.json">' in page  # beside it, in attempt-2
+    (second.directory / "data/12-campaign.json").write_text("[3]")
+    assert [finding.file for finding in verify(tmp_path)] == ["data/12-campaign.json"]
+
+
+def test_what_an_earlier_attempt_made_is_proven_while_the_run_goes_on(tmp_path: Path) -> None:
+    first = record(tmp_path)
+    keep(first, notebook(figure("p99")))
+    first.finish("interrupted", 130)
+    second = resumed(first)
+    (second.directory / "figures/12-p99.png").write_bytes(PNG + b"other")
+    wrong = [finding.file for finding in verify(tmp_path) if finding.severity == "fail"]
+    assert wrong == ["figures/12-p99.png"]
+
+
+def test_a_proof_has_its_own_figures(tmp_path: Path) -> None:
+    first = record(tmp_path)
+    keep(first, notebook(figure("p99")))
+    first.update(BOOK, status="ok")
+    first.finish("interrupted", 130)
+    second = resumed(first)
+    second.draft(BOOK, notebook(figure("p99")))
+    proof = {"attempt": 2, "status": "ok", "seconds": 1.0, "files": second.files(BOOK)}
+    second.update(BOOK, proofs=[proof])
+    second.keep(BOOK)
+    second.finish("ok", 0)
+    step = read_result(second.directory)["steps"][0]
+    assert step["files"]["figures"] == ["figures/12-p99.png"]
+    assert step["proofs"][0]["files"]["figures"] == ["attempt-2/figures/12-p99.png"]
+
+
+def test_a_record_with_figures_and_data_stays_small(tmp_path: Path) -> None:
+    chance = random.Random(1)
+    text = json.dumps({"us": [chance.randrange(100, 99999) for _ in range(73_000)]})
+    assert 500_000 < len(text) < 600_000
+    pictures = [PNG + chance.randbytes(60_000) for _ in range(10)]
+    shown = [figure(f"chart-{number}", content) for number, content in enumerate(pictures)]
+    kept = record(tmp_path)
+    keep(kept, notebook(*shown, data("campaign.json", text)))
+    kept.finish("ok", 0)
+    sizes = [path.stat().st_size for path in kept.directory.rglob("*") if path.is_file()]
+    assert sum(sizes) < 3_000_000
+    for number, content in enumerate(pictures):
+        assert (kept.directory / f"figures/12-chart-{number}.png").read_bytes() == content
+        assert base64.b64encode(content) in (kept.directory / f"{BOOK}.html").read_bytes()
+
+
+def resumed(first: Record) -> Record:
+    """Begin a second attempt at a run that has ended."""
+    return Record.resume(
+        first.directory,
+        given={},
+        attempts=read_result(first.directory)["attempts"],
+        target={**TARGET, "rehearsal": False},
+        parameters={"mode": "apply", "line": "edge-2.20"},
+        steps=load_steps(first.directory),
+        scrub=lambda value: value,
+    )

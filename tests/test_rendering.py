@@ -115,6 +115,34 @@ def test_charts_are_embedded() -> None:
     assert output(made) == Output("image", "data:image/png;base64,aGVsbG8=", alt="p99")
 
 
+def test_a_figure_of_ours_says_what_it_shows() -> None:
+    about = {"type": "figure", "name": "p99", "alt": "p99 rises"}
+    made = samples.shown({"image/png": "aGVsbG8=", "text/plain": "f", MEDIA_TYPE: about})
+    assert output(made) == Output("image", "data:image/png;base64,aGVsbG8=", alt="p99 rises")
+
+
+def test_data_that_is_a_file_is_a_link() -> None:
+    about = {"type": "data", "name": "c.json", "file": "data/63-c.json"}
+    made = samples.shown({"text/plain": "c.json, <2 kB", MEDIA_TYPE: about})
+    link = '<p><a href="data/63-c.json">c.json, &lt;2 kB</a></p>'
+    assert output(made) == Output("html", link)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"type": "data", "name": "c.json", "text": "[1]"},
+        {"type": "data", "name": "c.json", "file": "javascript:x()"},
+        {"type": "data", "name": "c.json", "file": "data/../../x"},
+        {"type": "data", "name": "c.json", "file": '//x/data/"><b>'},
+        {"type": "figure", "file": "data/63-c.json"},
+    ],
+)
+def test_data_that_is_no_file_of_the_record_is_its_text(about: dict[str, str]) -> None:
+    made = samples.shown({"text/plain": "c.json, 2 kB", MEDIA_TYPE: about})
+    assert output(made) == Output("text", "c.json, 2 kB")
+
+
 def test_chart_goes_before_html_of_others() -> None:
     made = samples.shown({"text/html": "<b>x</b>", "image/png": "aGVsbG8="})
     assert output(made).kind == "image"

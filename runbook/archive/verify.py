@@ -13,7 +13,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from runbook.archive import chain
@@ -174,7 +174,7 @@ def _unsealed(directory: Path, found: dict[str, Digest]) -> Iterator[Finding]:
 def _earlier(
     directory: Path, found: dict[str, Digest], line: Line, names: tuple[str, ...]
 ) -> Iterator[Finding]:
-    """Check what a resumed record must have kept: its former MANIFEST and executed notebooks."""
+    """Check what a resumed record must have kept: its former MANIFEST and what notebooks made."""
     manifest, problems = _manifest(directory, line, names)
     yield from problems
     if manifest:
@@ -185,6 +185,8 @@ def _earlier(
 
 def _permanent(name: str) -> bool:
     """Tell whether resuming a run leaves a file alone; the others tell how the run stands."""
+    if PurePosixPath(name).parent.name in ("figures", "data"):
+        return True
     return name.endswith((".ipynb", ".html")) and name != "index.html"
 
 
