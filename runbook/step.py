@@ -91,7 +91,7 @@ class Step:
         Raises:
             CheckError: Something failed; the whole table has been shown.
         """
-        with self._part(title):
+        with self.part(title):
             self._check(wanted, title)
 
     def plan(self, *wanted: Mapping[str, Any] | Release | None) -> Plan:
@@ -104,7 +104,7 @@ class Step:
             PlanError: Another manager owns a field of a manifest.
             HelmError: The chart is not to be had, or the release is stuck.
         """
-        with self._part("Plan"):
+        with self.part("Plan"):
             made = self._make([item for item in wanted if item is not None])
             self._plans.append(made)
             self._display(made)
@@ -119,7 +119,7 @@ class Step:
             PlanError: The live state no longer yields the plan that was shown.
         """
         applied = Applied(title="Apply", badge=self.badge)
-        with self._part("Apply"):
+        with self.part("Apply"):
             if self.mode != "apply":
                 applied.note = f"not applied: the mode is {self.mode}"
             elif plan.empty:
@@ -141,7 +141,7 @@ class Step:
         Raises:
             WaitError: It failed, or the time is over.
         """
-        with self._part("Wait"):
+        with self.part("Wait"):
             if self.mode != "apply":
                 note = f"not waited for: the mode is {self.mode}"
                 self._display(WaitTable((), note, self.badge))
@@ -156,7 +156,7 @@ class Step:
         Raises:
             CheckError: Something failed; the whole table has been shown.
         """
-        with self._part(title):
+        with self.part(title):
             if self.mode == "plan":
                 because = "not checked: the mode is plan"
                 skipped = checks.skip(wanted, because=because, title=title, badge=self.badge)
@@ -186,6 +186,20 @@ class Step:
             media: Its media type.
         """
         self._display(Data(name, text, media))
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time a part of the step, which its result lists, and remember the error that ended it."""
+        started = time.monotonic()
+        try:
+            yield
+        except BaseException as error:
+            self._failed = type(error).__name__
+            raise
+        else:
+            self._failed = ""  # run again in JupyterLab, and it went well
+        finally:
+            self._timings.append(Timing(name, time.monotonic() - started))
 
     def finish(self) -> None:
         """Show the result: verdicts, what changed, timings, undo, and where to go on."""
@@ -282,20 +296,6 @@ class Step:
         """Show a value without the secrets the step has come to know."""
         forms = value._repr_mimebundle_()
         self._show(_Shown(value, {kind: self.redactor.data(form) for kind, form in forms.items()}))
-
-    @contextmanager
-    def _part(self, name: str) -> Iterator[None]:
-        """Time a part of the step and remember the error that ended it."""
-        started = time.monotonic()
-        try:
-            yield
-        except BaseException as error:
-            self._failed = type(error).__name__
-            raise
-        else:
-            self._failed = ""  # run again in JupyterLab, and it went well
-        finally:
-            self._timings.append(Timing(name, time.monotonic() - started))
 
     def __str__(self) -> str:
         return self._table().text()

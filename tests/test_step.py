@@ -376,3 +376,13 @@ def test_what_is_displayed_has_no_secret(twin: Twin) -> None:
     assert "[redacted]" in forms[2]["text/html"]
     assert forms[3][MEDIA_TYPE]["type"] == "result"
     assert "tr0ub" not in json.dumps(forms)
+
+
+def test_a_part_of_a_notebook_is_timed_and_its_error_counts(opened: Open) -> None:
+    made, _ = opened(mode="verify")
+    with pytest.raises(ZeroDivisionError), made.part("Report"):
+        raise ZeroDivisionError
+    assert (made.result().timings[-1].name, made.result().status) == ("Report", "failed")
+    with made.part("Report"):
+        pass
+    assert made.result().status == "ok"
