@@ -41,7 +41,8 @@ while :; do
   throttled=$(read_file /host/sys/devices/platform/soc/soc:firmware/get_throttled)
   model=$(read_file /host/sys/firmware/devicetree/base/model | tr -d '\000')
   read -r stat < /proc/stat
-  echo "{\"t\": $(date +%s), \"temp_mc\": ${temp:-null}, \"khz\": ${khz:-null}," \
+  read -r up idle < /proc/uptime
+  echo "{\"t\": $(date +%s), \"up\": $up, \"temp_mc\": ${temp:-null}, \"khz\": ${khz:-null}," \
     "\"governor\": \"$governor\", \"throttled\": \"$throttled\"," \
     "\"model\": \"$model\", \"stat\": \"$stat\"}"
   sleep 2
