@@ -8,7 +8,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["certs", "linkerd", "manifests", "open_step", "show_steps"]
+__all__ = [
+    "bench",
+    "bench_history",
+    "benchmark",
+    "certs",
+    "linkerd",
+    "manifests",
+    "open_step",
+    "show_steps",
+]
 
 _HOMES = {"open_step": "runbook.step", "show_steps": "runbook.overview"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from runbook.errors import InfrastructureError, UsageError
 
 __all__ = ["INDEX", "NOTEBOOKS", "Notebook", "find", "home", "outputs", "select", "source"]
 
+_RANGE = re.compile(r"\d\d-\d\d")
 _TARGET = ("cluster", "kubeconfig", "cluster_uid", "mode")
 
 
@@ -27,6 +29,7 @@ class Notebook:
         needs: Notebooks whose result it needs.
         parameters: Names it declares in its ``parameters`` cell, at most ten. Any other
             parameter can still be given by file or on the command line.
+        asked: Whether it runs only when it is asked for by name.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Notebook:
     minutes: int
     needs: tuple[str, ...]
     parameters: tuple[str, ...]
+    asked: bool = False
 
 
 NOTEBOOKS: tuple[Notebook, ...] = (
@@ -143,6 +147,72 @@ NOTEBOOKS: tuple[Notebook, ...] = (
         needs=("15-control-plane",),
         parameters=(*_TARGET, "line", "timeout", "linkerd_namespace", "trust_domain"),
     ),
+    Notebook(
+        "60-bench-deploy",
+        "Deploy the benchmark",
+        "Put servers with and without the proxy, and a probe, on the nodes to measure",
+        changes="namespace linkerd-bench: Deployments, Services, DaemonSet probe",
+        minutes=2,
+        needs=("16-verify-control-plane",),
+        parameters=(
+            *_TARGET,
+            "timeout",
+            "bench_namespace",
+            "bench_nodes",
+            "bench_skipped",
+            "bench_image",
+            "bench_probe_image",
+        ),
+        asked=True,
+    ),
+    Notebook(
+        "61-bench-latency",
+        "Measure latency",
+        "Measure what the proxy adds to latency, in random blocks, until it is precise enough",
+        changes="Jobs while it measures; ConfigMaps with what was measured",
+        minutes=60,
+        needs=("60-bench-deploy",),
+        parameters=(
+            *_TARGET,
+            "bench_namespace",
+            "bench_nodes",
+            "bench_rps",
+            "bench_protocols",
+            "bench_payloads",
+            "bench_budget",
+        ),
+        asked=True,
+    ),
+    Notebook(
+        "62-bench-footprint",
+        "Measure the footprint",
+        "Say what proxies, nodes and the control plane used in CPU and memory meanwhile",
+        changes="",
+        minutes=1,
+        needs=("61-bench-latency",),
+        parameters=(*_TARGET, "bench_namespace", "bench_data", "prometheus_url"),
+        asked=True,
+    ),
+    Notebook(
+        "63-bench-report",
+        "Report",
+        "Draw the charts of a campaign and keep its data in the record",
+        changes="",
+        minutes=1,
+        needs=("61-bench-latency",),
+        parameters=(*_TARGET, "bench_namespace", "bench_data"),
+        asked=True,
+    ),
+    Notebook(
+        "64-bench-history",
+        "Compare with earlier campaigns",
+        "Set this campaign beside those of earlier records, and flag what has become worse",
+        changes="",
+        minutes=1,
+        needs=("63-bench-report",),
+        parameters=(*_TARGET, "bench_namespace", "bench_data"),
+        asked=True,
+    ),
 )
 """Every notebook, in the order they run."""
 
@@ -184,31 +254,54 @@ def source(notebook: Notebook) -> Path:
     return home() / "notebooks" / f"{notebook.name}.ipynb"
 
 
-def select(first: str = "", last: str = "", only: Sequence[str] = ()) -> tuple[Notebook, ...]:
+def select(
+    first: str = "", last: str = "", only: Sequence[str] = (), also: Sequence[str] = ()
+) -> tuple[Notebook, ...]:
     """Choose the notebooks of a run, in their order.
 
     Args:
         first: Number or name of the first to run; empty for the first there is.
         last: Number or name of the last to run; empty for the last there is.
-        only: Numbers or names to run, and no others.
+        only: Numbers, ranges of numbers (``60-64``) or names to run, and no others.
+        also: The same, of those that run only when they are asked for.
 
     Raises:
         UsageError: There is no such notebook, or none is left to run.
 
     >>> [book.name[:2] for book in select(first="12", last="13-trust-anchor")]
     ['12', '13']
+    >>> [book.name[:2] for book in select(first="16", also=["60-62"])]
+    ['16', '60', '61', '62']
     """
     begin = NOTEBOOKS.index(find(first)) if first else 0
     end = NOTEBOOKS.index(find(last)) if last else len(NOTEBOOKS) - 1
-    wanted = [find(name) for name in only] or list(NOTEBOOKS)
-    chosen = tuple(book for book in NOTEBOOKS[begin : end + 1] if book in wanted)
+    added = _named(also)
+    wanted = _named(only) or [book for book in NOTEBOOKS if not book.asked]
+    within = NOTEBOOKS[begin : end + 1]
+    chosen = tuple(
+        book for book in NOTEBOOKS if book in added or (book in wanted and book in within)
+    )
     if not chosen:
+        asked = [book.name[:2] for book in within if book.asked]
+        hint = f"{asked[0]} to {asked[-1]} run when asked for: --only {asked[0]}-{asked[-1]}. "
         raise UsageError(
             "no notebook is left to run",
             why=f"--from {first or '(first)'}, --until {last or '(last)'} and --only exclude all",
-            fix="`runbook list` shows them in order.",
+            fix=(hint if asked else "") + "`runbook list` shows them in order.",
         )
     return chosen
+
+
+def _named(names: Sequence[str]) -> list[Notebook]:
+    """Find notebooks by numbers, ranges of numbers or names."""
+    found = []
+    for name in names:
+        if _RANGE.fullmatch(name):
+            low, high = name.split("-")
+            found += [book for book in NOTEBOOKS if low <= book.name[:2] <= high]
+        else:
+            found.append(find(name))
+    return found
 
 
 def find(name: str) -> Notebook:

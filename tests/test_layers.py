@@ -20,6 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"linkerd"}),
     frozenset({"bench"}),
     frozenset({"step", "cells", "applied", "result"}),
+    frozenset({"benchmark"}),
     frozenset({"executed", "scrub", "provenance", "page", "rendering", "archive", "ledger"})
     | frozenset({"kernel", "forked", "warm", "exclusive"}),
     frozenset({"engine", "papermill_engine", "record"}),

@@ -92,12 +92,29 @@ class Conductor:
         self.store.end(ended)
         return ended
 
+    def rest(self, campaign: Campaign) -> Campaign:
+        """Look at everything before and after a time without load, and keep both."""
+        length = campaign.design.seconds
+        cells = campaign.design.cells
+        pods = self._pods(cells[0])
+        nodes = self._nodes(*(node for cell in cells for node in (cell.node, cell.client)))
+        first = self._snapshot(pods, nodes, time.time())
+        with progress("idle") as told:
+            end = time.monotonic() + length
+            while (left := end - time.monotonic()) > 0:
+                told.tell(note=f"no load for {left:.0f} s more")
+                time.sleep(min(1.0, left))
+        idle = (first, self._snapshot(pods, nodes, time.time()))
+        self.store.rest(campaign, idle)
+        return campaign.model_copy(update={"idle": idle})
+
     def _block(self, campaign: Campaign, loader: Loader, index: int) -> Block:
         design, number = campaign.design, len(campaign.blocks)
         cell = design.cells[index]
         began, clock = datetime.now(UTC), time.monotonic()
         pods = self._pods(cell)
-        before = self._snapshot(pods, cell, self._known_since or began.timestamp())
+        nodes = self._nodes(cell.node, cell.client)
+        before = self._snapshot(pods, nodes, self._known_since or began.timestamp())
         runs = []
         for position, arm in enumerate(design.order(number)):
             name = f"load-{campaign.id[9:15]}-{number}-{position}"
@@ -105,7 +122,7 @@ class Conductor:
             runs.append(run.model_copy(update={"spent": self._spent(pods, cell, run)}))
         last = runs[-1]
         ended = datetime.fromisoformat(last.started).timestamp() + last.seconds
-        after = self._snapshot(pods, cell, ended)
+        after = self._snapshot(pods, nodes, ended)
         self._known_since = ended  # nothing is under load until the next block begins
         return Block(
             number=number,
@@ -134,20 +151,29 @@ class Conductor:
                 )
         return pods
 
-    def _snapshot(self, pods: Pods, cell: Cell, since: float) -> Snapshot:
+    def _nodes(self, *measured: str) -> dict[str, bool]:
+        """Give the nodes to look at, and whether their kubelets must have looked again.
+
+        The control plane's are among them, whose load is light and steady.
+        """
+        found = self.cluster.list("v1", "Pod", self.params.linkerd_namespace)
+        others = (str(pod["spec"].get("nodeName") or "") for pod in found)
+        return dict.fromkeys(filter(None, others), False) | dict.fromkeys(measured, True)
+
+    def _snapshot(self, pods: Pods, nodes: Mapping[str, bool], since: float) -> Snapshot:
         """Read what was used so far, when kubelets have looked after a moment."""
-        nodes = dict.fromkeys((cell.node, cell.client))
         namespaces = (self.params.bench_namespace,)
         stale = [
             kubelet.fresh(self.cluster, node, since, _FRESH, namespaces=namespaces)
-            for node in nodes
+            for node, needed in nodes.items()
+            if needed
         ]
-        probes = {node: path for node, path in pods.probe_paths().items() if node in nodes}
+        servers = {node for node in self.targets.servers if nodes.get(node)}
         found = readings.take(
             self.cluster,
             nodes=nodes,
-            proxies=pods.proxies(cell.node, self.targets.arms),
-            probes=probes,
+            proxies=[path for node in servers for path in pods.proxies(node, self.targets.arms)],
+            probes={n: path for n, path in pods.probe_paths().items() if nodes.get(n)},
             control_plane=self.params.linkerd_namespace,
         )
         said = tuple(text for text in stale if text)

@@ -10,10 +10,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Arm", "Cell", "Design", "Protocol"]
+__all__ = ["LEAST", "Arm", "Cell", "Design", "Protocol"]
 
 Protocol = Literal["http1", "http2", "grpc"]
 Arm = Literal["baseline", "meshed", "skipped"]
+
+LEAST = 6
+"""Blocks of a cell below which no rank interval reaches 95 % (2 x 2^-6 = 0.031)."""
 
 _PROTOCOLS = {"http1": "HTTP/1.1", "http2": "HTTP/2", "grpc": "gRPC"}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from runbook.bench.design import Arm, Cell, Design, Protocol
+from runbook.bench.design import LEAST, Arm, Cell, Design, Protocol
 from runbook.errors import UsageError
 from runbook.fields import numbers, seconds, words
 from runbook.linkerd.outcomes import condition
@@ -21,7 +21,7 @@ _HOSTNAME = "kubernetes.io/hostname"
 _ROLES = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
 _PILOT = 8  # blocks of a cell before it is known how many it needs (Stein's first stage)
-_LEAST = 6  # with fewer no rank interval reaches 95 % (2 x 2^-6 = 0.031)
+
 _MOST = 40
 _START = 6.0
 """Seconds a run takes besides its load on a Pi: the pod starts, with its proxy, and goes."""
@@ -115,7 +115,7 @@ def design(params: Params, targets: Targets, *, rehearsal: bool) -> Design:
         most=_MOST,
         equivalence_ms=seconds(params.bench_equivalence) * 1000 if params.bench_equivalence else 0,
     )
-    pilot = min(_PILOT, max(_LEAST, made.affordable(overhead(rehearsal=rehearsal))))
+    pilot = min(_PILOT, max(LEAST, made.affordable(overhead(rehearsal=rehearsal))))
     return made.model_copy(update={"pilot": pilot})
 
 

@@ -44,6 +44,7 @@ _NOTIFY = click.option(
     metavar="TARGET",
     help="Give result.json to a command or webhook at the end; env:NAME or file:PATH hides which.",
 )
+_WITH = "Also run these, which run only when asked for; `runbook list` marks them."
 
 
 @click.command()
@@ -53,7 +54,9 @@ _NOTIFY = click.option(
 @click.option("--mode", metavar="MODE", help="plan, apply (the default) or verify.")
 @click.option("--from", "first", default="", metavar="NN", help="Begin with this notebook.")
 @click.option("--until", "last", default="", metavar="NN", help="End with this notebook.")
-@click.option("--only", default="", metavar="NN,NN", help="Run these notebooks and no others.")
+@click.option("--only", default="", metavar="NN,NN-NN", help="Run these notebooks and no others.")
+@click.option("--with", "also", default="", metavar="NN,NN-NN", help=_WITH)
+@click.option("--budget", metavar="TIME", help="Longest time for the benchmark, such as 10m.")
 @click.option(
     "--parallel",
     type=click.IntRange(min=1),
@@ -71,6 +74,8 @@ def run(  # noqa: PLR0917 - click passes by name
     first: str,
     last: str,
     only: str,
+    also: str,
+    budget: str | None,
     parallel: int | None,
     output: Path | None,
     minutes: float | None,
@@ -86,13 +91,15 @@ def run(  # noqa: PLR0917 - click passes by name
     """
     from runbook import fleet
     from runbook.cli.fleet import run_fleet
+    from runbook.fields import words
     from runbook.notebooks import outputs, select
     from runbook.params import load
     from runbook.temporary import rehearsal_cluster
 
     overrides = pairs_of(pairs)
-    overrides |= {k: v for k, v in (("cluster", cluster), ("mode", mode)) if v is not None}
-    chosen = select(first, last, [name.strip() for name in only.split(",") if name.strip()])
+    options = {"cluster": cluster, "mode": mode, "bench_budget": budget}
+    overrides |= {name: value for name, value in options.items() if value is not None}
+    chosen = select(first, last, words(only), words(also))
     targets = fleet.targets(files, overrides)
     if len(targets) > 1:
         return run_fleet(targets, parallel=parallel, output=output or outputs())

@@ -23,6 +23,8 @@ def list_() -> None:
     for book in NOTEBOOKS:
         number, _, name = book.name.partition("-")
         changes = book.changes or "changes nothing"
+        if book.asked:
+            changes += "; runs when asked for: --only, --with"
         click.echo(f"{click.style(number, bold=True)}  {name:24} {book.summary}")
         click.echo(f"{'':28} {click.style(changes, dim=True)}")
 

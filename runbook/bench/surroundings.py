@@ -1,0 +1,63 @@
+"""Where a campaign runs: versions, nodes and their models, read before its first block."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from runbook.bench.campaign import Environment
+from runbook.errors import ApiError
+from runbook.linkerd import pods as pod_facts
+from runbook.linkerd.installed import CONFIG, parse_config
+
+if TYPE_CHECKING:
+    from runbook.bench.pods import Pods
+    from runbook.bench.targets import Targets
+    from runbook.cluster import Cluster
+    from runbook.params import Params
+
+__all__ = ["read_environment"]
+
+
+def read_environment(cluster: Cluster, params: Params, targets: Targets, pods: Pods) -> Environment:
+    """Read what the numbers of a campaign depend on.
+
+    The model of a Raspberry Pi is not known to Kubernetes; the probe reads it from the device
+    tree. It is empty on machines without one.
+    """
+    config = cluster.find("v1", "ConfigMap", CONFIG, params.linkerd_namespace)
+    values = (parse_config(config) if config else None) or {}
+    meshed = [pod for name, pod in pods.servers.items() if name.startswith("echo-meshed-")]
+    return Environment(
+        cluster={"name": cluster.name, "uid": cluster.uid, "version": cluster.version},
+        rehearsal=cluster.rehearsal,
+        linkerd=str(values.get("linkerdVersion") or ""),
+        proxy=pod_facts.image_tag(meshed[0], pod_facts.PROXY) if meshed else "",
+        nodes={name: _node(cluster, name, pods) for name in targets.nodes},
+        generator=params.bench_image,
+        runbook=importlib.metadata.version("linkerd-runbook"),
+    )
+
+
+def _node(cluster: Cluster, name: str, pods: Pods) -> dict[str, str]:
+    node = cluster.get("v1", "Node", name)
+    info: Mapping[str, Any] = (node.get("status") or {}).get("nodeInfo") or {}
+    return {
+        "model": _model(cluster, pods, name),
+        "arch": str(info.get("architecture", "")),
+        "kernel": str(info.get("kernelVersion", "")),
+        "os": str(info.get("osImage", "")),
+        "kubelet": str(info.get("kubeletVersion", "")),
+    }
+
+
+def _model(cluster: Cluster, pods: Pods, node: str) -> str:
+    path = pods.probe_paths().get(node, "")
+    namespace, _, pod = path.partition("/")
+    try:
+        line = cluster.logs(namespace, pod, "probe", tail=1) if pod else ""
+        return str(json.loads(line or "{}").get("model") or "")
+    except (ApiError, ValueError):  # the probe has not spoken yet: the model stays unknown
+        return ""

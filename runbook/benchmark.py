@@ -1,0 +1,162 @@
+"""What the benchmark notebooks do: propose a campaign, measure it, show what it says.
+
+>>> proposal = benchmark.plan(step)                 # doctest: +SKIP
+>>> campaign = benchmark.measure(step, proposal)    # doctest: +SKIP
+>>> benchmark.overhead(step, campaign)              # doctest: +SKIP
+
+The work itself is in :mod:`runbook.bench`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runbook.bench import deploy, report, tables, targets
+from runbook.bench.campaign import Campaign
+from runbook.bench.conduct import Conductor
+from runbook.bench.design import Design
+from runbook.bench.pods import find_pods
+from runbook.bench.store import Store
+from runbook.bench.surroundings import read_environment
+from runbook.bench.targets import Targets
+from runbook.errors import UsageError
+from runbook.result import Measure
+
+if TYPE_CHECKING:
+    from runbook.step import Step
+
+__all__ = ["Proposal", "latest", "measure", "objects", "overhead", "plan", "publish", "rest"]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A campaign as it would be.
+
+    Attributes:
+        targets: Where.
+        design: What.
+        begun: A campaign of this design that was begun and stopped: it is gone on with.
+    """
+
+    targets: Targets
+    design: Design
+    begun: Campaign | None = None
+
+
+def objects(step: Step) -> list[dict[str, Any]]:
+    """Give what notebook 60 puts into the cluster."""
+    return deploy.objects(step.params, targets.find_targets(step.cluster, step.params))
+
+
+def plan(step: Step) -> Proposal:
+    """Show what would be measured, in how many minutes, and give it."""
+    with step.part("Plan"):
+        found = targets.find_targets(step.cluster, step.params)
+        made = targets.design(step.params, found, rehearsal=step.cluster.rehearsal)
+        begun = _store(step).unfinished(made)
+        proposal = Proposal(found, made, begun)
+        overhead = targets.overhead(rehearsal=step.cluster.rehearsal)
+        done = len(begun.blocks) if begun else 0
+        step.display(tables.proposal(made, overhead, done=done, badge=step.badge))
+        return proposal
+
+
+def measure(step: Step, proposal: Proposal) -> Campaign | None:
+    """Measure a campaign, or what is left of it; in other modes than apply give the newest.
+
+    Every block is kept as soon as it is measured. A campaign that was interrupted, killed or whose
+    loads failed goes on here when the notebook is run again.
+    """
+    if step.mode != "apply":
+        step.display(tables.note("Measure", f"nothing is measured: the mode is {step.mode}"))
+        return latest(step)
+    with step.part("Measure"):
+        store = _store(step)
+        campaign = proposal.begun or _begin(step, proposal, store)
+        conductor = Conductor(step.cluster, step.params, proposal.targets, store)
+        measured = conductor.run(campaign)
+        step.display(tables.blocks(measured, badge=step.badge))
+        return measured
+
+
+def latest(step: Step) -> Campaign | None:
+    """Give the campaign to look at: of the file ``bench_data``, else the cluster's newest.
+
+    Raises:
+        UsageError: The file cannot be read, or is no campaign.
+    """
+    name = step.params.bench_data
+    if not name:
+        return _store(step).newest()
+    try:
+        text = Path(name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {name}",
+            why=error.strerror or str(error),
+            fix="bench_data is the path of data/63-campaign.json in a record",
+        ) from None
+    return Campaign.from_json(text)
+
+
+def overhead(step: Step, campaign: Campaign | None) -> None:
+    """Show what the mesh costs in latency, and give the numbers to the record."""
+    if campaign is None:
+        step.display(tables.note("Overhead", "no campaign has been measured yet"))
+        return
+    with step.part("Overhead"):
+        found = report.latency(campaign)
+        step.display(tables.effects(found, badge=step.badge))
+        step.measure(*(Measure(*numbers) for numbers in report.latency_measures(found)))
+
+
+def rest(step: Step) -> Campaign | None:
+    """Measure what is used without any load, and give the campaign it belongs to."""
+    campaign = latest(step)
+    if step.mode != "apply" or step.params.bench_data or campaign is None:
+        return campaign
+    with step.part("Idle"):
+        found = targets.find_targets(step.cluster, step.params)
+        conductor = Conductor(step.cluster, step.params, found, _store(step))
+        return conductor.rest(campaign)
+
+
+def footprint(step: Step, campaign: Campaign | None) -> None:
+    """Show what the mesh costs in CPU and memory, and give the numbers to the record."""
+    if campaign is None:
+        step.display(tables.note("Footprint", "no campaign has been measured yet"))
+        return
+    with step.part("Footprint"):
+        found = report.footprint(campaign)
+        for table in tables.footprint(found, badge=step.badge):
+            step.display(table)
+        step.measure(*(Measure(*numbers) for numbers in report.footprint_measures(found)))
+
+
+def publish(step: Step, campaign: Campaign | None) -> None:
+    """Draw the charts of a campaign and hand it to the record as data."""
+    if campaign is None:
+        step.display(tables.note("Report", "no campaign has been measured yet"))
+        return
+    with step.part("Report"):
+        for figure in report.figures(campaign):
+            step.display(figure)
+        step.keep("campaign.json", campaign.to_json())
+
+
+def _store(step: Step) -> Store:
+    return Store(step.cluster, step.params.bench_namespace)
+
+
+def _begin(step: Step, proposal: Proposal, store: Store) -> Campaign:
+    pods = find_pods(step.cluster, step.params.bench_namespace, proposal.targets)
+    campaign = Campaign(
+        id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{proposal.design.digest}",
+        design=proposal.design,
+        environment=read_environment(step.cluster, step.params, proposal.targets, pods),
+    )
+    store.begin(campaign)
+    return campaign
