@@ -25,8 +25,8 @@ _GAUGES = {
 _CLOCK = "process_clock_time_seconds"  # only newer proxies have it
 _REQUESTS = "request_total"
 _LINE = re.compile(
-    r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>(?:[^\"}]|\"(?:\\.|[^\"\\])*\")*)\})?"
-    r"\s+(?P<value>\S+)(?:\s+-?\d+)?\s*(?:#.*)?"
+    r"(?P<name>[a-zA-Z_:][\w:]*)\s*(?:\{(?P<labels>(?:[^\"}]|\"(?:\\.|[^\"\\])*\")*)\})?"
+    r"\s*(?P<value>\S+)(?:\s+-?\d+)?\s*(?:#.*)?"
 )
 _LABEL = re.compile(r"([a-zA-Z_]\w*)\s*=\s*\"((?:\\.|[^\"\\])*)\"")
 _ESCAPE = re.compile(r"\\(.)")
@@ -39,7 +39,7 @@ def samples(text: str, names: Collection[str]) -> Iterator[tuple[str, dict[str, 
     [('up', {'job': 'a'}, 1.0)]
     """
     wanted = tuple(names)
-    for line in text.splitlines():
+    for line in text.split("\n"):  # not splitlines: labels may hold other ends of lines
         if not line.startswith(wanted):
             continue
         found = _LINE.fullmatch(line)
