@@ -102,8 +102,8 @@ class Slots:
         wait = _wait(service, np.diff(times, axis=1))
         start = np.full(shape, np.nan)
         start[place] = (log.start_ns - run.start_ns) / 1e9
-        free = _free(start, service)
-        late, idle = start - np.maximum(times, free), free <= times
+        idle = wait == 0
+        late = start - np.where(idle, times, _free(start, service))
         return cls(times, sent, ok, service, wait + service, late, idle)
 
     @classmethod
@@ -219,9 +219,10 @@ class Measured:
     warnings: tuple[str, ...]
 
     def run(self, arm: str, position: int) -> Run:
-        """Give what is kept of it."""
-        kept = Run.model_fields.keys() - {"arm", "position"}
-        return Run(arm=arm, position=position, **{name: getattr(self, name) for name in kept})
+        """Give what is kept of it; what the nodes spent meanwhile is not known here."""
+        mine = {field.name for field in fields(self)} & Run.model_fields.keys()
+        kept = {name: getattr(self, name) for name in mine}
+        return Run(arm=arm, position=position, **kept)
 
 
 def measure(runs: Sequence[FortioRun], *, warmup: float, seconds: float) -> Measured:
