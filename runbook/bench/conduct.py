@@ -25,6 +25,7 @@ from runbook.progress import progress
 
 if TYPE_CHECKING:
     from runbook.bench.design import Cell
+    from runbook.bench.schedule import Measured
     from runbook.bench.snapshot import Snapshot, Spent
     from runbook.bench.store import Store
     from runbook.bench.targets import Targets
@@ -115,11 +116,11 @@ class Conductor:
         pods = self._pods(cell)
         nodes = self._nodes(cell.node, cell.client)
         before = self._snapshot(pods, nodes, self._known_since or began.timestamp())
-        runs = []
+        runs: list[Run] = []
         for position, arm in enumerate(design.order(number)):
             name = f"load-{campaign.id[9:15]}-{number}-{position}"
-            run = loader.run(cell, arm, name, position)
-            runs.append(run.model_copy(update={"spent": self._spent(pods, cell, run)}))
+            found = loader.run(cell, arm, name)
+            runs.append(found.run(arm, position, self._spent(pods, cell, found)))
         last = runs[-1]
         ended = datetime.fromisoformat(last.started).timestamp() + last.seconds
         after = self._snapshot(pods, nodes, ended)
@@ -179,7 +180,7 @@ class Conductor:
         said = tuple(text for text in stale if text)
         return found.model_copy(update={"missing": (*found.missing, *said)})
 
-    def _spent(self, pods: Pods, cell: Cell, run: Run) -> dict[str, Spent]:
+    def _spent(self, pods: Pods, cell: Cell, run: Measured) -> dict[str, Spent]:
         """Read what the nodes of a run spent while it was measured."""
         start = datetime.fromisoformat(run.started).timestamp()
         tail = math.ceil((run.seconds + 30) / _PROBE_TURN)

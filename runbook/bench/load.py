@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runbook.bench.campaign import Run
 from runbook.bench.deploy import PART_OF, injection, server_host
 from runbook.bench.design import Cell, Design
 from runbook.bench.fortio import load_args, parse_log, shape
-from runbook.bench.schedule import measure
+from runbook.bench.schedule import Measured, measure
 from runbook.errors import StepError
 
 if TYPE_CHECKING:
@@ -57,14 +56,13 @@ class Loader:
     hostnames: Mapping[str, str]
     timeout: float
 
-    def run(self, cell: Cell, arm: str, name: str, position: int) -> Run:
+    def run(self, cell: Cell, arm: str, name: str) -> Measured:
         """Put load on one arm and give what came of it.
 
         Args:
             cell: Where and how much.
             arm: On which servers.
             name: Of the Job.
-            position: Of the run in its block.
 
         Raises:
             LoadError: The generator failed, or its log is not what it should be.
@@ -74,8 +72,7 @@ class Loader:
             pods = self._ended(name)
             logs = [self.cluster.logs(self.namespace, pod, _CONTAINER) for pod in pods]
         runs = [parse_log(text) for text in logs]
-        found = measure(runs, warmup=self.design.warmup, seconds=self.design.seconds)
-        return found.run(arm, position)
+        return measure(runs, warmup=self.design.warmup, seconds=self.design.seconds)
 
     def sweep(self) -> int:
         """Delete the Jobs that a killed campaign has left, and give how many there were."""
