@@ -21,6 +21,9 @@ class NodeBackend(Protocol):
     def stats(self, node: str) -> dict[str, Any]:
         """Give a node's statistics as the kubelet's Summary API does."""
 
+    def metrics(self, node: str, kind: str) -> str:
+        """Give what a node's kubelet answers at ``/metrics/KIND``: resource or cadvisor."""
+
 
 class NoNodes:
     """Stands in where nothing runs pods."""
@@ -38,6 +41,10 @@ class NoNodes:
     def stats(self, node: str) -> dict[str, Any]:
         """Have no statistics but the node's name."""
         return {"node": {"nodeName": node}, "pods": []}
+
+    def metrics(self, node: str, kind: str) -> str:
+        """Have no metrics."""
+        return ""
 
 
 class Switch:
@@ -63,3 +70,7 @@ class Switch:
     def stats(self, node: str) -> dict[str, Any]:
         """Pass the question on."""
         return self.to.stats(node)
+
+    def metrics(self, node: str, kind: str) -> str:
+        """Pass the question on."""
+        return self.to.metrics(node, kind)

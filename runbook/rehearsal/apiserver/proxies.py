@@ -54,6 +54,9 @@ class Proxies:
         match target.rest.rstrip("/"):
             case "stats/summary":
                 return Response(body=self._services.backend.stats(name))
+            case "metrics/resource" | "metrics/cadvisor" as path:
+                text = self._services.backend.metrics(name, path.partition("/")[2])
+                return Response(body=text, content_type="text/plain; version=0.0.4")
             case "healthz":
                 return Response(body="ok")
         return Response(404, "404 page not found\n")

@@ -14,8 +14,14 @@ from runbook.rehearsal.images import Image, Situation, find
 from runbook.rehearsal.kubelet.leaves import Leaf
 from runbook.rehearsal.kubelet.processes import Process
 
-__all__ = ["Container"]
+__all__ = ["IDLE_CPU", "IDLE_MEMORY", "PROXY", "Container"]
 
+PROXY = "linkerd-proxy"
+
+IDLE_CPU = 1_000_000
+"""Nanoseconds of CPU per second a simulated container is said to use."""
+IDLE_MEMORY = 12 * 2**20
+"""Bytes a simulated container is said to hold."""
 _FIRST_BACKOFF, _LAST_BACKOFF = 10.0, 300.0
 """Seconds before a crashed container runs again, as a kubelet counts them."""
 
@@ -50,6 +56,7 @@ class Container:
     process: Process | None = None
     situation: Situation | None = None
     leaf: Leaf | None = None
+    spent: int = 0
 
     def __post_init__(self) -> None:
         self.image = find(self.spec)
@@ -85,6 +92,21 @@ class Container:
         """Give the seconds between its last end and its next start."""
         return float(min(_FIRST_BACKOFF * 2 ** max(0, self.crashes - 2), _LAST_BACKOFF))
 
+    @property
+    def cpu(self) -> int:
+        """Give the CPU nanoseconds of this run: measured of a process, else assumed."""
+        process = self.process  # it may go at any time
+        if process is not None:
+            return process.cpu
+        return int(IDLE_CPU * max(kinds.age(self.running_since), 0)) if self.running_since else 0
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """Give resident and anonymous bytes: measured of a process, else assumed."""
+        process = self.process
+        found = process.memory if process is not None else (0, 0)
+        return found if found[0] else (IDLE_MEMORY, IDLE_MEMORY)
+
     def run(self) -> None:
         """Note that it has started."""
         self.waiting = self.message = ""
@@ -99,6 +121,8 @@ class Container:
         """Note that it has ended."""
         tail = self.lines[-1].partition(" ")[2] if self.lines else ""
         started = self.running_since or kinds.now()
+        self.spent += self.cpu
+        self.process = None
         self.running_since = ""
         self.ended = {
             "exitCode": code,

@@ -13,7 +13,7 @@ from runbook.rehearsal.controllers.cache import Cache
 from runbook.rehearsal.controllers.services import target_port
 
 if TYPE_CHECKING:
-    from runbook.rehearsal.kubelet.node import Sandbox
+    from runbook.rehearsal.kubelet.sandbox import Sandbox
 
 __all__ = ["Network", "Place", "UnreachableError"]
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import shutil
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -17,19 +16,16 @@ from runbook.rehearsal.client import Object, Resource
 from runbook.rehearsal.controllers import kinds, pods
 from runbook.rehearsal.controllers.manager import Cluster, Key
 from runbook.rehearsal.images import Behaviour, Situation
-from runbook.rehearsal.images.proxy import OUTBOUND, ignores
 from runbook.rehearsal.kubelet import leaves, stats, status, volumes
-from runbook.rehearsal.kubelet.containers import Container
+from runbook.rehearsal.kubelet.containers import PROXY, Container
+from runbook.rehearsal.kubelet.launching import Launcher, write_mounts
 from runbook.rehearsal.kubelet.network import Network, UnreachableError
-from runbook.rehearsal.kubelet.processes import Process, Program, write_files
+from runbook.rehearsal.kubelet.sandbox import Sandbox
+from runbook.rehearsal.kubelet.stats import Running
 
-__all__ = ["Kubelet", "PodFaults", "Sandbox"]
+__all__ = ["Kubelet", "PodFaults"]
 
 _SOURCE = "kubelet"
-_PROXY = "linkerd-proxy"
-_ISSUER = "linkerd-identity-issuer"
-_ROUTES = ".routes"
-"""Directory of a pod for its proxy's routes; no container can have this name."""
 _STARTING, _STARTED = 0.25, 5.0
 """Seconds between two looks at a process that starts, and for how long they go on."""
 _SOON = 2.0
@@ -50,60 +46,11 @@ class PodFaults(Protocol):
     def throttled(self, node: str) -> bool:
         """Tell whether a node is too hot."""
 
+    def unlabelled(self, node: str) -> bool:
+        """Tell whether a node's cAdvisor metrics do not name containers."""
+
     def observe(self, watcher: Callable[[], None]) -> None:
         """Call ``watcher`` after every change."""
-
-
-@dataclass
-class Sandbox:
-    """One pod on its node: its address and its containers."""
-
-    uid: str
-    key: Key
-    directory: Path
-    address: str
-    host: str
-    started: str
-    init: list[Container]
-    main: list[Container]
-    mounted: bool = False
-    gone: bool = False
-    node: str = ""
-    routes: dict[str, dict[str, Object]] = field(
-        default_factory=lambda: {"inbound": {}, "outbound": {}}
-    )
-    lock: threading.RLock = field(default_factory=threading.RLock)
-
-    def all(self) -> list[Container]:
-        """Give all containers, init containers first."""
-        return [*self.init, *self.main]
-
-    @property
-    def relay(self) -> Container | None:
-        """Give the proxy when it runs as a process."""
-        proxies = (c for c in self.all() if c.name == _PROXY and c.process is not None)
-        return next(proxies, None)
-
-    def listener(self, port: int) -> tuple[Container, int] | None:
-        """Say who listens on a port of the pod, and where really: its proxy before all others."""
-        for container in sorted(self.all(), key=lambda c: c.name != _PROXY):
-            if container.process is not None and port in container.process.addresses:
-                return container, container.process.addresses[port]
-        return None
-
-    def connect(self, container: Container) -> None:
-        """Tell the proxy where a container of the pod listens."""
-        meshed = any(other.name == _PROXY for other in self.all())
-        if not meshed or container.name == _PROXY or container.process is None:
-            return
-        for port, number in container.process.addresses.items():
-            self.routes["inbound"][str(port)] = {"port": number}
-        self.write_routes()
-
-    def write_routes(self) -> None:
-        """Write down for the proxy where its connections go."""
-        text = json.dumps(self.routes).encode()
-        write_files(self.directory / _ROUTES, {"routes.json": text})
 
 
 class Kubelet:
@@ -133,7 +80,10 @@ class Kubelet:
             directory.mkdir(parents=True, mode=0o700)
         self._root = directory or Path(tempfile.mkdtemp(prefix="rehearsal-pods-"))
         self._pods: dict[str, Sandbox] = {}
-        self._network = Network(cluster.cache, lambda: list(self._pods.values()))
+        network = Network(cluster.cache, lambda: list(self._pods.values()))
+        self._launcher = Launcher(self._cluster, network, look, faults.throttled)
+        self._spent: Counter[str] = Counter()
+        self._accounts = threading.Lock()
         self._stopping = False
         faults.observe(self._heat)
 
@@ -193,14 +143,34 @@ class Kubelet:
 
     def stats(self, node: str) -> Object:
         """Give what a kubelet answers at ``/stats/summary`` for a node."""
+        found = self._cluster.cache.get(kinds.NODES, node) or {"metadata": {"name": node}}
+        return stats.summary(found, *self._running(node))
+
+    def metrics(self, node: str, kind: str) -> str:
+        """Give what a kubelet answers at ``/metrics/KIND`` for a node: resource or cadvisor."""
+        if kind == "resource":
+            return stats.resource(self.stats(node))
+        return stats.cadvisor(self._running(node)[0], labelled=not self._faults.unlabelled(node))
+
+    def _running(self, node: str) -> tuple[list[Running], int]:
+        """Give the pods of a node, and the CPU nanoseconds of those that are over."""
         running = []
-        for sandbox in list(self._pods.values()):
+        with self._accounts:
+            sandboxes, spent = list(self._pods.values()), self._spent[node]
+        for sandbox in sandboxes:
+            if sandbox.node != node:
+                continue
             namespace, name = sandbox.key
             pod = self._cluster.cache.get(kinds.PODS, name, namespace)
-            if pod is not None and pod["spec"].get("nodeName") == node:
-                running.append((pod, sandbox.started, sandbox.all()))
-        found = self._cluster.cache.get(kinds.NODES, node)
-        return stats.summary(found or {"metadata": {"name": node}}, running)
+            if pod is None or pods.terminal(pod):
+                spent += sum(container.spent + container.cpu for container in sandbox.all())
+            else:
+                running.append(Running(pod, sandbox.started, sandbox.all(), sandbox.lock))
+        return running, spent
+
+    def _heat(self) -> None:
+        for sandbox in list(self._pods.values()):
+            self._launcher.heat(sandbox)
 
     def _users(self, kind: str, obj: Object) -> Iterable[Key]:
         namespace, name = kinds.key(obj)
@@ -277,7 +247,7 @@ class Kubelet:
             self._step(pod, sandbox, container, waits)
             if not container.ready:
                 return min(waits, default=None)
-        for container in sorted(sandbox.main, key=lambda c: c.name != _PROXY):
+        for container in sorted(sandbox.main, key=lambda c: c.name != PROXY):
             self._step(pod, sandbox, container, waits)
             if _awaited(container):
                 break
@@ -317,7 +287,7 @@ class Kubelet:
         if container.process is None or container.leaf is None:
             return
         if leaves.due(container.leaf) <= _SOON:
-            self._certify(container)
+            self._launcher.certify(container)
         waits.append(leaves.due(container.leaf))
 
     def _restarts(self, container: Container) -> bool:
@@ -327,7 +297,7 @@ class Kubelet:
 
     def _start(self, pod: Object, sandbox: Sandbox, container: Container) -> None:
         try:
-            situation, mounts = self._situation(pod, sandbox, container)
+            situation, mounts = self._launcher.situation(pod, sandbox, container)
         except volumes.MissingError as error:
             container.waiting, container.message = "CreateContainerConfigError", str(error)
             self._warn(pod, "Failed", f"Error: {error}")
@@ -349,132 +319,13 @@ class Kubelet:
             container.end(behaviour.exit_code)
         elif behaviour.module or behaviour.program:
             try:
-                place = self._target(pod, sandbox, container, behaviour.target)
+                place = self._launcher.target(pod, sandbox, container, behaviour.target)
             except UnreachableError as error:
                 container.say((f"rehearsal: {error}",))
                 container.end(1)
                 return
-            container.process = self._spawn(sandbox, container, behaviour, mounts, place)
+            container.process = self._launcher.spawn(sandbox, container, behaviour, mounts, place)
             sandbox.connect(container)
-
-    def _situation(
-        self, pod: Object, sandbox: Sandbox, container: Container
-    ) -> tuple[Situation, dict[str, dict[str, bytes]]]:
-        cache = self._cluster.cache
-        placed = dict(pod, status={**(pod.get("status") or {}), "podIP": sandbox.address})
-        mounts = volumes.files(placed, container.spec, cache)
-        env = volumes.environment(placed, container.spec, cache)
-        flat = {f"{path}/{name}": data for path, m in mounts.items() for name, data in m.items()}
-        return Situation(pod, container.spec, env, flat), mounts
-
-    def _target(self, pod: Object, sandbox: Sandbox, container: Container, target: str) -> str:
-        """Find where a target really is: behind the pod's own proxy, where it has one.
-
-        Raises:
-            UnreachableError: Nobody is there.
-        """
-        if not target:
-            return ""
-        place = self._network.resolve(target, sandbox.key[0])
-        relay = sandbox.relay
-        port = int(target.rpartition(":")[2])
-        if relay is None or relay.process is None or ignores(pod, port, inbound=False):
-            return f"127.0.0.1:{place.port}"
-        key = OUTBOUND + sandbox.main.index(container)
-        sandbox.routes["outbound"][str(key)] = place.route()
-        sandbox.write_routes()
-        return f"127.0.0.1:{relay.process.addresses[key]}"
-
-    def _spawn(
-        self,
-        sandbox: Sandbox,
-        container: Container,
-        behaviour: Behaviour,
-        mounts: Mapping[str, Mapping[str, bytes]],
-        place: str,
-    ) -> Process:
-        container.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        log = container.directory / "log"
-
-        def changed() -> None:
-            self._look(sandbox.key, 0.0)
-
-        make = behaviour.arguments or (lambda *_: tuple(container.spec.get("args") or []))
-        if behaviour.program:
-            return Program(
-                behaviour.program,
-                arguments=lambda addresses: make(addresses, place),
-                ports=behaviour.ports,
-                env=container.env(),
-                log=log,
-                changed=changed,
-            )
-        return Process(
-            behaviour.module,
-            ports=behaviour.ports,
-            env=container.env(),
-            settings={
-                **self._settings(sandbox, container, behaviour, mounts),
-                "args": list(make({}, place)),
-            },
-            log=log,
-            changed=changed,
-        )
-
-    def _settings(
-        self,
-        sandbox: Sandbox,
-        container: Container,
-        behaviour: Behaviour,
-        mounts: Mapping[str, Mapping[str, bytes]],
-    ) -> Object:
-        client = self._cluster.client
-        extra = dict(behaviour.extra)
-        if container.name == _PROXY:
-            self._certify(container)
-            identity = str(container.directory / "identity") if container.leaf else ""
-            routes = str(sandbox.directory / _ROUTES / "routes.json")
-            extra |= {"identity": identity, "routes": routes, "address": sandbox.address}
-        elif container.name == "probe":
-            self._heat()
-        return {
-            "mounts": _write(container, mounts),
-            "server": client.server,
-            "ca": client.ca,
-            "token": client.token,
-            "ports": {
-                p.get("name", ""): p["containerPort"] for p in container.spec.get("ports") or []
-            },
-            "namespace": sandbox.key[0],
-            "pod": sandbox.key[1],
-            "node": sandbox.node,
-            "directory": str(container.directory),
-            "extra": extra,
-        }
-
-    def _certify(self, container: Container) -> None:
-        """Give a proxy its certificate, or the next one; none where there is no issuer."""
-        env = container.env()
-        name = env.get("LINKERD2_PROXY_IDENTITY_LOCAL_NAME", "")
-        anchors = env.get("LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS", "")
-        space = leaves.control_namespace(name)
-        issuer = self._cluster.cache.get(kinds.SECRETS, _ISSUER, space) if space else None
-        leaf = leaves.issue(name, anchors, issuer) if issuer is not None else None
-        if leaf is not None:
-            write_files(container.directory / "identity", leaf.files)
-            container.leaf = leaf
-
-    def _heat(self) -> None:
-        """Tell the probes which nodes are too hot."""
-        for sandbox in list(self._pods.values()):
-            for container in sandbox.main:
-                if container.name != "probe" or not container.directory.is_dir():
-                    continue
-                mark = container.directory / "throttled"
-                if self._faults.throttled(sandbox.node):
-                    mark.touch()
-                else:
-                    mark.unlink(missing_ok=True)
 
     def _refresh(self, pod: Object, container: Container) -> None:
         """Show a running container the files that have changed since."""
@@ -490,7 +341,7 @@ class Kubelet:
             return
         container.situation = Situation(pod, container.spec, before.env, flat)
         if container.process is not None:
-            _write(container, mounts)
+            write_mounts(container, mounts)
         notice = container.image.changed(before, container.situation)
         if notice is None:
             return
@@ -507,7 +358,6 @@ class Kubelet:
         process = container.process
         if process is not None and process.exit_code is not None:
             container.lines.extend(container.log(previous=False)[len(container.lines) :])
-            container.process = None
             container.end(process.exit_code if process.exit_code >= 0 else 128 - process.exit_code)
             (container.directory / "log").unlink(missing_ok=True)
 
@@ -528,9 +378,8 @@ class Kubelet:
 
     def _kill(self, container: Container, code: int) -> None:
         if container.process is not None:
+            container.process.stop()
             container.lines.extend(container.log(previous=False)[len(container.lines) :])
-            process, container.process = container.process, None
-            process.stop()
         if container.running_since:
             container.end(code)
 
@@ -561,7 +410,9 @@ class Kubelet:
         with sandbox.lock:
             for container in sandbox.all():
                 self._kill(container, 143)
-        self._pods.pop(sandbox.uid, None)
+        with self._accounts:
+            if self._pods.pop(sandbox.uid, None) is not None:
+                self._spent[sandbox.node] += sum(c.spent for c in sandbox.all())
         shutil.rmtree(sandbox.directory, ignore_errors=True)
 
     def _report(self, pod: Object, sandbox: Sandbox) -> None:
@@ -586,7 +437,7 @@ def _awaited(container: Container) -> bool:
     """Tell whether the containers after a proxy still wait for it (``linkerd-await``)."""
     awaits = "postStart" in (container.spec.get("lifecycle") or {})
     starting = container.process is not None and not container.process.ready
-    return container.name == _PROXY and awaits and starting
+    return container.name == PROXY and awaits and starting
 
 
 def _until_ready(container: Container) -> float:
@@ -599,16 +450,6 @@ def _until_ready(container: Container) -> float:
     if container.process is None:
         return max(0.01, left)
     return _STARTING if left > -_STARTED else _REMOUNT
-
-
-def _write(container: Container, mounts: Mapping[str, Mapping[str, bytes]]) -> dict[str, str]:
-    """Put mounted files where a process can read them; give its directory for each mount path."""
-    result = {}
-    for number, (path, contents) in enumerate(sorted(mounts.items())):
-        target = container.directory / f"mount-{number}"
-        write_files(target, contents)
-        result[path] = str(target)
-    return result
 
 
 def _host_address(node: Object | None) -> str:

@@ -29,6 +29,8 @@ class Series:
         self.responses: Counter[int] = Counter()
         self.buckets = [0] * (len(_BOUNDS) + 1)
         self.milliseconds = 0
+        self.held = 0
+        self.held_seconds = 0.0
         self.opened: Counter[str] = Counter()
         self.closed: Counter[str] = Counter()
         self.read: Counter[str] = Counter()
@@ -90,6 +92,10 @@ class Metrics:
         yield "# TYPE response_latency_ms histogram"
         for labels, series in counted:
             yield from _histogram("response_latency_ms", labels, series)
+        for labels, series in counted:
+            if series.held:
+                yield f"rehearsal_delay_seconds_count{_braces(labels)} {series.held}"
+                yield f"rehearsal_delay_seconds_sum{_braces(labels)} {series.held_seconds:.6f}"
 
     def _connections(self) -> Iterator[str]:
         for name in ("tcp_open_total", "tcp_close_total", "tcp_read_bytes_total",

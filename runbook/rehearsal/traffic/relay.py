@@ -55,7 +55,7 @@ class Flow:
         self._opaque = False
         self._started: deque[float] = deque()
         self._streams: dict[int, float] = {}
-        self._held: deque[tuple[float, bytes]] = deque()
+        self._held: deque[tuple[float, float, bytes]] = deque()
         self._early: list[bytes] = []
         self._unasked: list[bytes] = []
         client.receive = self._from_client
@@ -89,14 +89,19 @@ class Flow:
         if self._delay is not None and (begun or self._held):
             last = self._held[-1][0] if self._held else now
             due = max(now + self._delay(), last) if begun else last
-            self._held.append((due, data))
+            self._held.append((due, now if begun else due, data))
             self._clock.at(due, self._release)
             return
         self._forward(data)
 
     def _release(self) -> None:
-        if self._held:
-            self._forward(self._held.popleft()[1])
+        if not self._held:
+            return
+        _, came, data = self._held.popleft()
+        self._forward(data)
+        if self._series is not None:
+            self._series.held += 1
+            self._series.held_seconds += self._now() - came
 
     def _forward(self, data: bytes) -> None:
         if self._server is not None:
