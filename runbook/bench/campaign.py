@@ -31,7 +31,7 @@ class Run(_Value):
         seconds: Length of the measured window.
         requests: Answered within the window, errors included.
         errors: Of these, those that failed.
-        requested_rps: As designed.
+        requested_rps: Requests due within the window, a second.
         achieved_rps: Requests sent within the window, a second.
         late: Share of the requests that were sent more than 1 ms after they were due.
         response: Latency from the moment a request was due, of those that succeeded.

@@ -182,7 +182,8 @@ class Measured:
         requests: Of these, those that were sent.
         errors: Of these, those that failed.
         refilled: Those never sent, but counted among the response times.
-        requested_rps: Requests a second, by the schedule.
+        requested_rps: Requests due within the window, a second: fortio stretches its schedule by
+            one interval, so a little less than its ``-qps``.
         achieved_rps: Requests that were sent within the window, a second.
         late: Share of the requests that left more than ``LATE`` after they could have: the
             generator's own doing.
@@ -263,7 +264,7 @@ def measure(runs: Sequence[FortioRun], *, warmup: float, seconds: float) -> Meas
         requests=int(here.sent.sum()),
         errors=int((here.sent & ~here.ok).sum()),
         refilled=int((~here.sent).sum()),
-        requested_rps=sum(run.rps for run in runs),
+        requested_rps=len(here.due) / length,
         achieved_rps=int(((starts >= begin) & (starts < end)).sum()) / length,
         late=float(np.mean(here.late[here.sent] > LATE)),
         behind=float(np.mean(~here.idle)),

@@ -230,7 +230,7 @@ def test_generators_share_a_window() -> None:
     ours = measure([simulated(first, server), simulated(second, later)], warmup=1.0, seconds=4.0)
     assert ours.seconds == pytest.approx(3.5)
     assert ours.started == "2026-11-24T23:36:48.567+00:00"
-    assert ours.requested_rps == 100
+    assert ours.requested_rps == pytest.approx(100, rel=0.05)  # the schedule is stretched
     assert ours.achieved_rps == pytest.approx(100, rel=0.03)
     assert ours.scheduled == pytest.approx(350, rel=0.02)
     truth = first.responses(1.5, 5.0) + second.responses(1.0, 4.5)
