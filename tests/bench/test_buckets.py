@@ -108,6 +108,20 @@ def test_another_resolution_is_noticed(r: float, offset: float) -> None:
         Buckets.parse(data, r, offset)
 
 
+def test_edges_of_a_coarser_resolution_are_noticed_although_they_are_edges() -> None:
+    data = fortio_log.histogram([0.0025, 0.0035, 0.0045], ASKED, 1e-3)  # to 3, to 4, to 5 ms
+    with pytest.raises(StepError, match=r"from 0.003 to 0.004 s is none of resolution 0.0001"):
+        Buckets.parse(data, 1e-4)
+
+
+def test_without_errors_at_the_ends_the_edges_are_the_best_known() -> None:
+    good, bad = [0.0052, 0.0061], [0.0001, 0.5]
+    every = Buckets.parse(fortio_log.histogram(good + bad, ASKED, 1e-4), 1e-4)
+    left = every.without(Buckets.parse(fortio_log.histogram(bad, ASKED, 1e-4), 1e-4))
+    assert (left.least, left.most) == pytest.approx((0.005, 0.007))
+    assert every.without(every) == Buckets(1e-4)
+
+
 def test_offset_moves_the_edges() -> None:
     data = {
         **{"Count": 3, "Min": 1.00005, "Max": 1.00025, "Sum": 3.0},

@@ -124,6 +124,20 @@ def test_requests_of_one_value_lie_evenly_over_its_step() -> None:
     assert h.quantile(1) == pytest.approx(0.01006875)
 
 
+def test_steps_differ_on_the_two_sides_where_the_grid_changes() -> None:
+    h = Histogram(us=(10_000,), n=(4,))  # 9_995 to 10_025
+    assert h.quantiles([0, 0.25, 0.75, 1]).tolist() == pytest.approx(
+        [0.00999625, 0.0099975, 0.0100125, 0.01001875]
+    )
+
+
+def test_seven_of_a_hundred_are_seven() -> None:
+    """0.07 * 100 is 7.000000000000001 in binary."""
+    h = Histogram.of(np.arange(1, 101) / 1e3)
+    assert h.quantile(0.07) == pytest.approx(0.007, rel=0.005)
+    assert h.quantile(0.29) == pytest.approx(0.029, rel=0.005)
+
+
 def test_rows_of_counts_are_quantiles_of_each() -> None:
     parts = [Histogram.of(lognormal(seed, 500)) for seed in range(5)]
     values, counts = aligned(parts)
