@@ -112,5 +112,5 @@ def widened(
     share = (1 + confidence) / 2
     factor = float(stats.t.ppf(share, freedom) / stats.norm.ppf(share))
     factor *= math.sqrt(blocks / freedom)
-    low, high = np.quantile(draws, [1 - share, share])
+    low, high = np.quantile(draws, [1 - share, share]).tolist()
     return Interval(value, value - (value - low) * factor, value + (high - value) * factor)

@@ -175,6 +175,7 @@ class _Sample:
         self._values_us = values_us
         self._runs = runs
         self._resampling = Resampling(len(self), seed=seed)
+        self._kept: dict[tuple[str, float], NDArray[np.float64]] = {}
 
     @classmethod
     def of(cls, campaign: Campaign, cell: int, blocks: Sequence[Block]) -> Self:
@@ -199,37 +200,38 @@ class _Sample:
     def latency(self, arm: str, share: float) -> Interval:
         """Give a percentile of an arm, in seconds."""
         counts = self._runs[arm].sum(axis=0)
-        return self._resampling.interval(self._at(counts, share), self._draws(counts, share))
+        return self._resampling.interval(self._at(counts, share), self._draws(arm, share))
 
     def difference(
         self, one: str, other: str, share: float, confidence: float = stats.CONFIDENCE
     ) -> Interval:
         """Give a percentile of the other arm less that of the one, in seconds."""
-        first, second = self._runs[one].sum(axis=0), self._runs[other].sum(axis=0)
-        return self._between(first, second, share, confidence)
+        first, second = (self._at(self._runs[arm].sum(axis=0), share) for arm in (one, other))
+        draws = self._draws(other, share) - self._draws(one, share)
+        return self._resampling.interval(second - first, draws, confidence)
 
     def control(self, arm: str, share: float) -> Interval:
         """Give a percentile of an arm's second runs less that of its first ones, in seconds."""
         first, second = self._runs[arm]
-        return self._between(first, second, share, stats.CONFIDENCE)
+        value = self._at(second, share) - self._at(first, share)
+        drawn, again = (
+            self._resampling.quantiles(self._values_us, each, share) for each in (first, second)
+        )
+        return self._resampling.interval(value, again - drawn)
 
     def block_differences(self, one: str, other: str, share: float) -> NDArray[np.float64]:
         """Give the percentile of the other arm less that of the one within each block."""
         first, second = self._runs[one].sum(axis=0), self._runs[other].sum(axis=0)
         return quantile(self._values_us, second, share) - quantile(self._values_us, first, share)
 
-    def _between(
-        self, first: NDArray[Any], second: NDArray[Any], share: float, confidence: float
-    ) -> Interval:
-        value = self._at(second, share) - self._at(first, share)
-        draws = self._draws(second, share) - self._draws(first, share)
-        return self._resampling.interval(value, draws, confidence)
-
     def _at(self, counts: NDArray[Any], share: float) -> float:
         return float(quantile(self._values_us, counts.sum(axis=0), share))
 
-    def _draws(self, counts: NDArray[Any], share: float) -> NDArray[np.float64]:
-        return self._resampling.quantiles(self._values_us, counts, share)
+    def _draws(self, arm: str, share: float) -> NDArray[np.float64]:
+        if (arm, share) not in self._kept:
+            counts = self._runs[arm].sum(axis=0)
+            self._kept[arm, share] = self._resampling.quantiles(self._values_us, counts, share)
+        return self._kept[arm, share]
 
 
 def _complete(block: Block, arm: str) -> bool:
