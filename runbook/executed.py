@@ -12,7 +12,7 @@ from typing import Any
 
 from runbook.show import MEDIA_TYPE
 
-__all__ = ["UNFINISHED", "collect", "detach", "read_error"]
+__all__ = ["UNFINISHED", "collect", "detach", "file_name", "read_error"]
 
 UNFINISHED = "UnfinishedError"
 """Name of the error of a notebook that ended without its result, though no cell failed."""
@@ -135,6 +135,15 @@ def detach(notebook: Mapping[str, Any], number: str) -> tuple[dict[str, Any], di
     return {**notebook, "cells": cells}, files
 
 
+def file_name(name: str) -> str:
+    """Give a name that is safe on any system.
+
+    >>> file_name("../p99 of Node_1.JSON")
+    'p99-of-node-1.json'
+    """
+    return re.sub(r"[^a-z0-9.-]+", "-", name.lower()).strip("-.")[:_LONGEST]
+
+
 def _content(data: Mapping[str, Any], forms: Mapping[str, Any]) -> bytes | None:
     """Give what is in the file of an output, nothing if it has none."""
     match data.get("type"):
@@ -152,9 +161,9 @@ def _content(data: Mapping[str, Any], forms: Mapping[str, Any]) -> bytes | None:
 
 
 def _free(data: Mapping[str, Any], number: str, taken: Iterable[str]) -> str:
-    """Give the path of a file: safe on any system, and not taken."""
+    """Give the path of a file, one that is not taken."""
     folder, suffix = ("data", "") if data["type"] == "data" else ("figures", ".png")
-    name = re.sub(r"[^a-z0-9.-]+", "-", str(data.get("name", "")).lower()).strip("-.")[:_LONGEST]
+    name = file_name(str(data.get("name", "")))
     stem, dot, ending = name.partition(".") if folder == "data" else (name, "", "")
     stem = stem or folder
     path, count = f"{folder}/{number}-{stem}{dot}{ending}{suffix}", 1

@@ -23,7 +23,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"benchmark"}),
     frozenset({"executed", "scrub", "provenance", "page", "rendering", "archive", "ledger"})
     | frozenset({"kernel", "forked", "warm", "exclusive"}),
-    frozenset({"engine", "papermill_engine", "record"}),
+    frozenset({"engine", "papermill_engine", "record"})
+    | frozenset({"campaigns", "redraw"}),
     frozenset({"batch", "runner", "fleet", "notify", "export", "lab", "overview"})
     | frozenset({"doctor", "temporary"}),
     frozenset({"cli"}),

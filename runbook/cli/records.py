@@ -44,7 +44,7 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group()
 def records() -> None:
-    """List, search, verify, compare, copy and remove records of runs.
+    """List, search, verify, compare, redraw, copy and remove records of runs.
 
     RUN is the name of a record, its beginning or end as far as only one has it, or `last`.
     """
@@ -153,6 +153,41 @@ def compare(first: str, second: str, output: Path | None, as_json: bool) -> None
     from runbook.cli.reports import comparison
 
     _write(comparison(found))
+
+
+@records.command()
+@click.argument("name", metavar="RUN")
+@click.option(
+    "--to",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the figures there.",
+)
+@click.option("--svg", is_flag=True, help="Write each as SVG besides, for print.")
+@_OUTPUT
+def redraw(name: str, to: Path | None, svg: bool, output: Path | None) -> int:
+    """Draw the benchmark's figures again from a record's data; exit status 1 if one differs.
+
+    The same data gives the same bytes with the same matplotlib.
+    """
+    from runbook.archive.compare import read
+    from runbook.archive.runs import find
+    from runbook.cli.reports import redrawn
+    from runbook.provenance import versions
+    from runbook.redraw import redraw as draw
+    from runbook.redraw import save
+
+    place = _place(output)
+    directory = place / find(_runs(place), name).run
+    if svg and to is None:
+        raise click.UsageError("--svg needs --to: where to write them")
+    if to is not None and to.resolve().is_relative_to(directory.resolve()):
+        raise click.UsageError("--to is within the record, which would change it")
+    found = draw(directory)
+    _write(redrawn(found, read(directory).get("versions") or {}, versions()))
+    for path in save(found, to, svg=svg) if to else ():
+        click.echo(near(path))
+    return int(any(one.verdict != "same" for one in found))
 
 
 @records.command()

@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from runbook.archive.runs import Summary
     from runbook.archive.search import Match
     from runbook.archive.verify import Finding
+    from runbook.redraw import Redrawn
 
-__all__ = ["comparison", "findings", "matches", "run_report", "runs_table"]
+__all__ = ["comparison", "findings", "matches", "redrawn", "run_report", "runs_table"]
 
 _NAME = 36
 _NONE = "-"
 _PLACES = 3
+_DRAWING = ("linkerd-runbook", "matplotlib", "pillow", "numpy", "scipy")
+"""Packages that decide what a figure looks like."""
+
 _NOTABLE = 0.1
 """Times that differ by less than this part, or by less than a second, are not worth a line."""
 
@@ -133,6 +137,34 @@ def _attention(step: Mapping[str, Any]) -> Iterator[str]:
         for part in ("why", "fix", "see"):
             if error.get(part):
                 yield f"  {part}: {plain(error[part])}"
+
+
+def redrawn(
+    found: Sequence[Redrawn], then: Mapping[str, str], now: Mapping[str, str]
+) -> Iterator[str]:
+    """Give a line for each figure, and what may be why some differ.
+
+    Args:
+        found: The figures.
+        then: Versions of packages the record was made with.
+        now: Those they were drawn with again.
+    """
+    said = {
+        "same": "the same, byte for byte",
+        "different": "differs from what its data gives now",
+        "missing": "is not in the record, though its data gives it",
+        "left": "is in the record, though its data does not give it",
+    }
+    for one in found:
+        word = mark("pass" if one.verdict == "same" else "fail")
+        yield f"{word} {plain(one.file)}: {said[one.verdict]}"
+    other = [
+        f"{name} {then[name]}, now {now[name]}"
+        for name in _DRAWING
+        if name in then and then[name] != now[name]
+    ]
+    if other and any(one.verdict != "same" for one in found):
+        yield f"       drawn at first with {plain('; '.join(other))}"
 
 
 def comparison(found: Comparison) -> Iterator[str]:
