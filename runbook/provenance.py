@@ -18,6 +18,7 @@ _PACKAGES = (
     "jupyterlab",
     "cryptography",
     "pydantic",
+    *("numpy", "scipy", "matplotlib", "pillow"),
 )
 
 
