@@ -18,7 +18,9 @@ from runbook.releases import LINES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CODE = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
+COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+BOTH = README + COMMANDS
+CODE = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", BOTH, flags=re.DOTALL))
 BLOCKS = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
 
 
@@ -52,12 +54,12 @@ def test_every_command_is_shown() -> None:
         return [path]
 
     for path in walk(runbook, "runbook"):
-        assert re.search(rf"{path}\b", README), f"the README does not show `{path}`"
+        assert re.search(rf"{path}\b", COMMANDS), f"docs/commands.md does not show `{path}`"
 
 
 def test_every_run_option_is_shown() -> None:
     for option in runbook.commands["run"].params:
-        assert set(option.opts) & set(re.findall(r"--?[a-z]+", README)), option.name
+        assert set(option.opts) & set(re.findall(r"--?[a-z]+", COMMANDS)), option.name
 
 
 def test_parameters_exist() -> None:
