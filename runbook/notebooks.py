@@ -283,11 +283,11 @@ def select(
     )
     if not chosen:
         asked = [book.name[:2] for book in within if book.asked]
-        hint = f"{asked[0]} to {asked[-1]} run when asked for: --only {asked[0]}-{asked[-1]}. "
+        hint = f"some run only when asked for: --only {asked[0]}-{asked[-1]}. " if asked else ""
         raise UsageError(
             "no notebook is left to run",
             why=f"--from {first or '(first)'}, --until {last or '(last)'} and --only exclude all",
-            fix=(hint if asked else "") + "`runbook list` shows them in order.",
+            fix=hint + "`runbook list` shows them in order.",
         )
     return chosen
 
