@@ -85,7 +85,7 @@ class NodeCost:
         busy: CPU of everything on the node, difference for each request, in µs.
         softirq: Of this, in soft interrupts.
         uncharged: Of ``busy``, what no container of the server's pods was charged for; only for
-            the server's side.
+            the server's side, and where their idle use is known.
         blocks: With figures of both arms.
     """
 
@@ -241,24 +241,24 @@ def _fits(campaign: Campaign) -> Iterator[Fit]:
 def _node_costs(campaign: Campaign) -> Iterator[NodeCost]:
     arms: tuple[str, ...] = campaign.design.arms[1:]
     for index, cell in enumerate(campaign.design.cells):
-        blocks = campaign.valid(index)
         sides = {"server": cell.node, "client": cell.client}
         if cell.node == cell.client:
             sides = {"both": cell.node}
-        for arm in arms if blocks else ():
+        for arm in arms if campaign.valid(index) else ():
             for side, node in sides.items():
-                yield _node_cost(cell, blocks, arm, node, side)
+                yield _node_cost(campaign, index, arm, node, side)
 
 
-def _node_cost(cell: Cell, blocks: list[Block], arm: str, node: str, side: str) -> NodeCost:
+def _node_cost(campaign: Campaign, index: int, arm: str, node: str, side: str) -> NodeCost:
+    cell = campaign.design.cells[index]
     busy, softirq, uncharged = [], [], []
-    for block in blocks:
+    for block in campaign.valid(index):
         loaded, baseline = _spent(block, arm, node), _spent(block, "baseline", node)
         if loaded is None or baseline is None:
             continue
         busy.append(loaded[0] - baseline[0])
         softirq.append(loaded[1] - baseline[1])
-        charged = _charged(block, cell, arm) if side == "server" else None
+        charged = _charged(campaign, block, cell, arm) if side == "server" else None
         if charged is not None:
             uncharged.append(busy[-1] - charged)
     return NodeCost(
@@ -287,8 +287,12 @@ def _spent(block: Block, arm: str, node: str) -> tuple[float, float] | None:
     return _MICRO * busy / requests, _MICRO * softirq / requests
 
 
-def _charged(block: Block, cell: Cell, arm: str) -> float | None:
-    """Give what an arm's containers were charged beyond the baseline's, for each request, in µs."""
+def _charged(campaign: Campaign, block: Block, cell: Cell, arm: str) -> float | None:
+    """Give what an arm's containers were charged beyond the baseline's, for each request, in µs.
+
+    Without their idle use, which is in both arms of the node's own difference and cancels there;
+    ``None`` if it is not known.
+    """
     total = 0.0
     parts: tuple[tuple[str, str, int], ...] = (
         (arm, APP, 1),
@@ -296,11 +300,12 @@ def _charged(block: Block, cell: Cell, arm: str) -> float | None:
         ("baseline", APP, -1),
     )
     for one, name, sign in parts:
-        found = _span(block.before, block.after, server_name(one, cell.node), name)
-        sent = _sent(block, one)
-        if isinstance(found, str) or sent <= 0:
+        deployment = server_name(one, cell.node)
+        found = _span(block.before, block.after, deployment, name)
+        idle, sent = _idle(campaign, deployment, name), _sent(block, one)
+        if isinstance(found, str) or idle is None or sent <= 0:
             return None
-        total += sign * _MICRO * found.cpu / sent
+        total += sign * _MICRO * (found.cpu - idle.mcore / 1000 * found.length) / sent
     return total
 
 
