@@ -120,7 +120,8 @@ class Conductor:
         for position, arm in enumerate(design.order(number)):
             name = f"load-{campaign.id[9:15]}-{number}-{position}"
             found = loader.run(cell, arm, name)
-            runs.append(found.run(arm, position, self._spent(pods, cell, found)))
+            spent = {"spent": self._spent(pods, cell, found)}
+            runs.append(found.run(arm, position).model_copy(update=spent))
         last = runs[-1]
         ended = datetime.fromisoformat(last.started).timestamp() + last.seconds
         after = self._snapshot(pods, nodes, ended)
