@@ -35,7 +35,8 @@ class World:
         app: CPU of the server for each request, by arm.
         kernel: CPU that nobody is charged for, for each request of a meshed arm.
         background: CPU of everything else on the node, in cores.
-        noise: Relative standard deviation of the cost of a block.
+        noise: Relative standard deviation of the cost of a run.
+        begun: When, in seconds since 1970.
     """
 
     idle: float = 0.0015
@@ -48,13 +49,14 @@ class World:
     noise: float = 0.0
     arms: tuple[str, ...] = ("baseline", "meshed")
     seed: int = 1
+    begun: float = BEGUN
 
     def __post_init__(self) -> None:
-        self.now = BEGUN
+        self.now = self.begun
         self.random = random.Random(self.seed)
         self.cpu = {f"{NAMES[arm]}/{name}": 1.0 for arm in self.arms for name in parts(arm)}
         self.cpu[IDENTITY] = 5.0
-        self.started = dict.fromkeys(self.cpu, iso(BEGUN - 500))
+        self.started = dict.fromkeys(self.cpu, iso(self.begun - 500))
         self.requests = dict.fromkeys(self.arms, 0.0)
         self.working_set = 8 * MIB
         self.missing: tuple[str, ...] = ()
@@ -120,7 +122,7 @@ class World:
             proxies={
                 NAMES[arm]: Proxy(
                     cpu_seconds=int(100 * self.cpu[f"{NAMES[arm]}/linkerd-proxy"]) / 100,
-                    started=BEGUN - 500,
+                    started=self.begun - 500,
                     requests=self.requests[arm],
                     plain=3,
                 )
