@@ -94,7 +94,7 @@ class Prometheus:
         from urllib3.util.retry import Retry  # noqa: PLC0415
 
         self.address = urlunsplit((parts.scheme, _host(parts.netloc), parts.path, "", ""))
-        patient = Retry(total=2, backoff_factor=0.2, status_forcelist=[502, 503, 504], read=0)
+        patient = Retry(total=2, backoff_factor=0.2, status_forcelist=[502, 503, 504], read=False)
         self._client = PrometheusConnect(url.rstrip("/"), timeout=timeout, retry=patient)
         self._timeout = timeout
 
@@ -223,7 +223,8 @@ def _series(labels: Mapping[str, str], points: list[Any]) -> Series:
 def _refusal(text: str) -> str:
     """Give what the server said without the client library's frame around it."""
     start, end = text.find('"error":"'), text.rfind('"')
-    return text[start + len('"error":"') : end] if 0 <= start < end else text[:300]
+    told = text[start + len('"error":"') : end] if 0 <= start < end else text[:300]
+    return told.replace("\\", "")  # quotes are escaped in JSON, and once more by the library
 
 
 def _host(netloc: str) -> str:
