@@ -15,6 +15,7 @@ from runbook.notebooks import NOTEBOOKS
 from runbook.params import Params
 from runbook.record import Record, StepRecord
 from runbook.releases import LINES
+from runbook.result import Measure
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -115,8 +116,9 @@ def test_every_field_of_a_result_is_documented(tmp_path: Path) -> None:
     result = kept.result()
     page = (ROOT / "docs" / "records.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"`([a-z_]+)`", page))
-    check = set(Outcome.__dataclass_fields__)
-    missing = {*result, *result["steps"][0], *check} - documented
+    parts = {*Outcome.__dataclass_fields__, *Measure.__dataclass_fields__}
+    files = {"notebook", "html", "figures", "data", "file", "media", "text", "alt"}
+    missing = {*result, *result["steps"][0], *parts, *files} - documented
     assert not missing
 
 
