@@ -181,6 +181,28 @@ def test_job_completes_and_counts_each_pod_once(client: Client, space: str) -> N
     until(lambda: not any(pod["metadata"].get("finalizers") for pod in pods(client, space)))
 
 
+def test_pods_of_a_deleted_job_go_though_another_has_its_name(client: Client, space: str) -> None:
+    forever = template("x", restartPolicy="Never")
+    forever["spec"]["containers"][0] |= {"name": "fortio", "image": "fortio/fortio:1"}
+    forever["spec"]["containers"][0]["args"] = ["server"]
+    job(client, space, "load", template=forever)
+    (first,) = until(lambda: list(client.list(kinds.PODS, space)))
+    left = {
+        "metadata": {
+            "name": "left",
+            "finalizers": ["batch.kubernetes.io/job-tracking"],
+            "ownerReferences": [
+                {**first["metadata"]["ownerReferences"][0], "uid": "that-of-a-job-that-is-gone"}
+            ],
+        },
+        "spec": first["spec"],
+    }
+    client.create(kinds.PODS, {**left, "metadata": {**left["metadata"], "namespace": space}})
+    until(lambda: client.find(kinds.PODS, "left", space) is None)
+    kept = client.get(kinds.PODS, first["metadata"]["name"], space)
+    assert kept["metadata"]["finalizers"], "those of the Job that is there are still tracked"
+
+
 def test_indexed_job_has_one_pod_per_index(client: Client, space: str) -> None:
     job(client, space, "rows", completions=4, parallelism=4, completionMode="Indexed")
     done = until(lambda: ended(client, space, "rows"))

@@ -56,8 +56,8 @@ class Jobs:
         """Start, count or stop pods and report on them."""
         namespace, name = key
         job = self._cluster.cache.get(kinds.JOBS, name, namespace)
+        self._release_orphans(key, job)
         if job is None:
-            self._release_orphans(key)
             return None
         owned = self._cluster.cache.owned(job["metadata"]["uid"], kinds.PODS)
         if _finished(job) or kinds.deleted(job):
@@ -115,15 +115,19 @@ class Jobs:
                 patch = {"metadata": {"uid": pod["metadata"]["uid"], "finalizers": rest}}
                 self._cluster.client.patch(kinds.PODS, name, patch, namespace)
 
-    def _release_orphans(self, key: Key) -> None:
+    def _release_orphans(self, key: Key, job: Object | None) -> None:
+        """Let go of pods whose Job is gone, also when another has its name by now."""
         namespace, name = key
-        mine = [
-            pod
-            for pod in self._cluster.cache.all(kinds.PODS, namespace)
-            if (kinds.controller_of(pod) or {}).get("name") == name
-            and (kinds.controller_of(pod) or {}).get("kind") == "Job"
-        ]
-        self._release(mine)
+        uid = job["metadata"]["uid"] if job else ""
+        pods_there = self._cluster.cache.all(kinds.PODS, namespace)
+        owned = ((pod, kinds.controller_of(pod)) for pod in pods_there)
+        self._release(
+            [
+                pod
+                for pod, owner in owned
+                if owner and (owner["kind"], owner["name"]) == ("Job", name) and owner["uid"] != uid
+            ]
+        )
 
     def _verdict(self, run: _Run) -> tuple[str, str, str] | None:
         spec = run.job["spec"]
