@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "bench"))
@@ -33,6 +34,7 @@ from runbook.bench.fortio import FortioRun, parse_log  # noqa: E402
 from runbook.bench.histogram import Histogram  # noqa: E402
 from runbook.bench.schedule import Slots, due, measure  # noqa: E402
 
+Floats = NDArray[np.float64]
 Stalls = tuple[tuple[float, float], ...]
 
 SHARES = (0.5, 0.99, 0.999)
@@ -153,9 +155,13 @@ def real(rounds: int) -> bool:
             slots = Slots.of(run)
             begin, end = (moment - run.start_ns / 1e9 for moment in stopped)
             typical = np.median(slots.service)
-            work = np.where(slots.service > 0.05, typical, slots.service).tolist()
+            work = np.where(slots.service > 0.05, typical, slots.service)
+
+            def service(thread: int, i: int, work: Floats = work) -> float:
+                return float(work[thread, i])
+
             client = fortio_log.Client(800, 15.0, 16)
-            client.run(fortio_log.Server(lambda k, i, work=work: work[k][i], ((begin, end),)))
+            client.run(fortio_log.Server(service, ((begin, end),)))
             truth = fortio_log.exact_quantile(client.responses(0.0, 15.0), 0.99)
             ours = measure([run], warmup=0.0, seconds=15.0)
             errors.append(ours.response.quantile(0.99) / truth - 1)

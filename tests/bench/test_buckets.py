@@ -10,7 +10,7 @@ from typing import Any
 import fortio_log
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook.bench.buckets import Buckets
@@ -52,6 +52,7 @@ def test_recordings_hold_enough() -> None:
     assert sum(len(histograms(path)) for path in RECORDINGS) > 25
 
 
+@settings(deadline=None)
 @given(LATENCIES.filter(bool))
 def test_every_bucket_is_put_back(values: list[float]) -> None:
     data = fortio_log.histogram(values, ASKED, 1e-4)
@@ -62,6 +63,7 @@ def test_every_bucket_is_put_back(values: list[float]) -> None:
         assert buckets.percentile(answer["Percentile"]) == pytest.approx(answer["Value"], rel=1e-9)
 
 
+@settings(deadline=None)
 @given(st.lists(LATENCIES, min_size=1, max_size=6))
 def test_merged_is_as_if_fortio_had_counted_all(runs: list[list[float]]) -> None:
     parts = [Buckets.parse(fortio_log.histogram(run, ASKED, 1e-4), 1e-4) for run in runs]
@@ -76,6 +78,7 @@ def test_merged_is_as_if_fortio_had_counted_all(runs: list[list[float]]) -> None
         assert merged.percentile(answer["Percentile"]) == pytest.approx(answer["Value"], rel=1e-9)
 
 
+@settings(deadline=None)
 @given(LATENCIES, LATENCIES)
 def test_errors_are_taken_away_bucket_by_bucket(good: list[float], bad: list[float]) -> None:
     every = Buckets.parse(fortio_log.histogram(good + bad, ASKED, 1e-4), 1e-4)

@@ -13,7 +13,7 @@ from pathlib import Path
 import fortio_log
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook.bench.fortio import (
@@ -96,6 +96,7 @@ def test_server_listens_on_two_ports_only() -> None:
     assert "-ui-path=" in made
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 3000) | st.floats(min_value=0.5, max_value=2000),
     st.floats(min_value=4, max_value=120),
@@ -180,6 +181,7 @@ def test_recording_is_refused(name: str, what: str, why: str) -> None:
     assert why in error.value.why
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_lines_of_standard_error_may_be_anywhere(data: st.DataObject) -> None:
     """Two streams keep their own order only; also within the JSON object."""

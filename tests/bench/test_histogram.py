@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
@@ -42,6 +42,7 @@ def test_values_are_those_of_the_grid() -> None:
     assert h.count == 13
 
 
+@settings(deadline=None)
 @given(SECONDS)
 def test_every_value_is_the_nearest(seconds: list[float]) -> None:
     for second in seconds:
@@ -51,6 +52,7 @@ def test_every_value_is_the_nearest(seconds: list[float]) -> None:
         assert abs(value - second * 1e6) <= wide / 2 * (1 + 1e-9)
 
 
+@settings(deadline=None)
 @given(SECONDS, SHARES)
 def test_quantile_is_within_a_step_of_the_samples_own(seconds: list[float], p: float) -> None:
     ordered = np.sort(seconds)
@@ -60,12 +62,14 @@ def test_quantile_is_within_a_step_of_the_samples_own(seconds: list[float], p: f
     assert abs(got - exact) <= max(0.005 * exact, 1e-6) * (1 + 1e-9)
 
 
+@settings(deadline=None)
 @given(SECONDS, st.lists(SHARES, min_size=2, max_size=8))
 def test_quantiles_ascend(seconds: list[float], shares: list[float]) -> None:
     got = Histogram.of(seconds).quantiles(sorted(shares))
     assert np.all(np.diff(got) >= -1e-15)
 
 
+@settings(deadline=None)
 @given(st.lists(SECONDS | st.just([]), max_size=6))
 def test_merged_is_the_histogram_of_all(parts: list[list[float]]) -> None:
     merged = Histogram.merged(Histogram.of(part) for part in parts)
@@ -77,6 +81,7 @@ def test_merged_is_the_histogram_of_all(parts: list[list[float]]) -> None:
     assert hash(total) == hash(merged)
 
 
+@settings(deadline=None)
 @given(SECONDS | st.just([]))
 def test_json_gives_back_the_same(seconds: list[float]) -> None:
     h = Histogram.of(seconds)

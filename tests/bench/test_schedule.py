@@ -116,7 +116,7 @@ def test_timers_do_not_matter(seed: int) -> None:
     assert ours.response.quantile(0.99) > 10 * ours.service.quantile(0.99)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_wait_is_that_of_one_request_after_the_other(data: st.DataObject) -> None:
     connections = data.draw(st.integers(1, 4))
