@@ -28,11 +28,25 @@ from IPython.display import publish_display_data
 check = dict.fromkeys(("id", "title", "expected", "seen", "why", "fix", "see", "linkerd"), "a")
 check |= {"title": "a holds", "verdict": globals().get("verdict", "pass")}
 result = {"type": "result", "checks": [check], "changed": globals().get("changed", 0)}
-result["undo"] = globals().get("undo", [])
+result |= {"undo": globals().get("undo", []), **globals().get("more", {})}
 if not globals().get("unfinished"):
     publish_display_data({"application/vnd.linkerd-runbook+json": result})
 """
 """The last cell of a test's notebook; what is said before it changes what it says."""
+
+
+HANDED = """
+import base64, json
+import numpy
+from runbook.result import Data, Measure
+from IPython.display import display, publish_display_data
+picture = base64.b64encode(b"\\x89PNG\\r\\n\\x1a\\n" + bytes(60_000)).decode()
+about = {"type": "figure", "name": "p99", "title": "p99", "alt": "it rises"}
+publish_display_data({"image/png": picture, "application/vnd.linkerd-runbook+json": about})
+display(Data("campaign.json", json.dumps({"n": list(range(100_000))})))
+more = {"measures": [Measure("p99", numpy.float64(2.5), "ms").data()]}
+"""
+"""A notebook's code that shows a figure and hands over data."""
 
 
 class FakeCluster:
@@ -157,6 +171,19 @@ def test_injects_what_was_given_and_the_guarded_uid(run: Callable[..., Record]) 
     text = executed(record, 0)
     assert "['cluster_uid', 'mode', 'timeout']" in text
     assert f'cluster_uid = \\"{UID}\\"' in text
+
+
+def test_figures_and_data_of_a_kernel_are_kept(run: Callable[..., Record]) -> None:
+    record = run(HANDED, "1", mode="plan")
+    step = json.loads((record.directory / "result.json").read_text())["steps"][0]
+    (figure,), (data,) = step["files"]["figures"], step["files"]["data"]
+    assert (figure, data) == ("figures/00-p99.png", "data/00-campaign.json")
+    assert (record.directory / figure).read_bytes() == b"\x89PNG\r\n\x1a\n" + bytes(60_000)
+    assert len(json.loads((record.directory / data).read_bytes())["n"]) == 100_000
+    assert [measure["value"] for measure in step["measures"]] == [2.5]
+    kept = executed(record, 0)
+    assert f'"file": "{data}"' in kept
+    assert len(kept) < 100_000
 
 
 def test_sources_are_only_read(run: Callable[..., Record], tmp_path: Path) -> None:
