@@ -30,8 +30,7 @@ from runbook.bench.histogram import Histogram
 from runbook.bench.snapshot import Snapshot
 from runbook.cluster import Cluster, connect
 from runbook.rehearsal import Twin
-from runbook.rehearsal.images import Behaviour, Situation
-from runbook.rehearsal.kubelet import containers
+from runbook.rehearsal.images import Behaviour, Situation, find
 
 BURNER = Path(__file__).with_name("burner.py")
 IMAGE = "burner"
@@ -279,12 +278,11 @@ def results(found: Campaign) -> list[bool]:
 
 def measure(rounds: int) -> bool:
     """Run everything on a rehearsal cluster of its own."""
-    find = containers.find
 
     def found(entry: dict[str, Any]) -> Any:
         return Burning() if entry.get("image") == IMAGE else find(entry)
 
-    with mock.patch.object(containers, "find", found), Twin() as twin:
+    with mock.patch("runbook.rehearsal.kubelet.containers.find", found), Twin() as twin:
         cluster = connect(Target(str(twin.kubeconfig)))
         nodes = [node["metadata"]["name"] for node in cluster.list("v1", "Node")]
         node = nodes[-1]
