@@ -211,7 +211,8 @@ def show(step: Step, campaign: Campaign | None, output: Path | None = None) -> H
         output: Directory of the records; by default that of the clone.
     """
     with step.part("History"):
-        found, skipped = campaigns.read(output or notebooks.outputs())
+        rehearsal = None if campaign is None else campaign.environment.rehearsal
+        found, skipped = campaigns.read(output or notebooks.outputs(), rehearsal=rehearsal)
         history = of(found, skipped, campaign)
         step.display(*history.tables(step.badge))
         step.keep("history.json", history.to_json())

@@ -54,6 +54,30 @@ def test_later_attempts_are_read(tmp_path: Path) -> None:
     assert [one.campaign.began.day for one in campaigns.read(tmp_path)[0]] == [20, 21, 25]
 
 
+def test_only_the_newest_are_read(tmp_path: Path) -> None:
+    for number in range(1, 5):
+        records.keep(tmp_path, number, records.campaign(day=20 + number))
+    found, skipped = campaigns.read(tmp_path, last=2)
+    assert [one.run for one in found] == [name(3), name(4)]
+    reason = "only the last 2 records with a campaign are looked at"
+    assert skipped == [Skipped(name(1), reason), Skipped(name(2), reason)]
+
+
+def test_rehearsals_are_passed_over(tmp_path: Path) -> None:
+    for number, rehearsal in enumerate((True, False, True, False)):
+        cluster = {"name": "pi", "uid": "1", "version": "1", "rehearsal": rehearsal}
+        made = records.within(records.campaign(day=20 + number), rehearsal=rehearsal)
+        records.put(make(tmp_path, name(number), cluster=cluster), made)
+        seal(tmp_path / name(number))
+    assert len(campaigns.read(tmp_path)[0]) == 4
+    found, skipped = campaigns.read(tmp_path, rehearsal=False, last=2)
+    assert ([one.run for one in found], skipped) == ([name(1), name(3)], [])
+    found, skipped = campaigns.read(tmp_path, rehearsal=True, last=1)
+    assert ([one.run for one in found], len(skipped)) == ([name(2)], 1)
+    (tmp_path / name(3) / "result.json").write_text("{")  # it is damaged, and that is said
+    assert [one.run for one in campaigns.read(tmp_path, rehearsal=True)[1]] == [name(3)]
+
+
 def cut(directory: Path) -> None:
     path = directory / "data/63-campaign.json"
     path.write_bytes(path.read_bytes()[:-9])
