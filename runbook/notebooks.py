@@ -293,12 +293,19 @@ def select(
 
 
 def _named(names: Sequence[str]) -> list[Notebook]:
-    """Find notebooks by numbers, ranges of numbers or names."""
+    """Find notebooks by numbers, ranges of numbers or names.
+
+    Raises:
+        UsageError: There is none of a name, or none in a range.
+    """
     found = []
     for name in names:
         if _RANGE.fullmatch(name):
             low, high = name.split("-")
-            found += [book for book in NOTEBOOKS if low <= book.name[:2] <= high]
+            within = [book for book in NOTEBOOKS if low <= book.name[:2] <= high]
+            if not within:  # or nothing named would mean all of them
+                raise UsageError(f"there is no notebook in {name}", fix="`runbook list` shows all.")
+            found += within
         else:
             found.append(find(name))
     return found

@@ -325,10 +325,34 @@ def test_users_kernel_and_start_up_files_are_left_out(
         ({"last": "10-cert-manager-ca"}, ["00", "10"]),
         ({"only": ["16", "00"]}, ["00", "16"]),
         ({"first": "12", "only": ["11", "12"]}, ["12"]),
+        ({"only": ["12-14"]}, ["12", "13", "14"]),
+        ({"only": ["00", "60-62"]}, ["00", "60", "61", "62"]),
+        ({"only": ["61-bench-latency"]}, ["61"]),
+        ({"first": "16", "also": ["60-61", "63"]}, ["16", "60", "61", "63"]),
+        ({"first": "15", "last": "15", "also": ["61"]}, ["15", "61"]),
+        ({"only": ["15"], "also": ["60"]}, ["15", "60"]),
     ],
 )
 def test_select(arguments: dict[str, Any], numbers: list[str]) -> None:
     assert [book.name[:2] for book in select(**arguments)] == numbers
+
+
+def test_only_what_is_asked_for_by_name_runs_when_asked() -> None:
+    asked = [book for book in NOTEBOOKS if book.asked]
+    assert [book.name[:2] for book in asked] == ["60", "61", "62", "63", "64"]
+    assert not set(asked) & set(select())
+    with pytest.raises(UsageError, match="no notebook is left to run") as caught:
+        select(first="60")
+    assert "--only 60-64" in caught.value.fix
+
+
+@pytest.mark.parametrize("name", ["17-59", "62-60", "70-79"])
+@pytest.mark.parametrize("option", ["only", "also"])
+def test_a_range_without_any_notebook_is_refused_and_does_not_mean_all(
+    option: str, name: str
+) -> None:
+    with pytest.raises(UsageError, match=f"there is no notebook in {name}"):
+        select(**{option: [name]})
 
 
 def test_select_refuses_nothing() -> None:
