@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +77,11 @@ def test_show_suggests_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> N
         (["run", "--from", "99"], "there is no notebook '99'"),
         (["run", "--from", "16", "--until", "12"], "no notebook is left to run"),
         (["run", "--only", "00,bogus"], "'bogus'"),
+        (["run", "--only", "17-59"], "there is no notebook in 17-59"),
+        (["run", "--with", "71"], "there is no notebook '71'"),
+        (["run", "--from", "60"], "--only 60-64"),
+        (["run", "--only", "61", "--budget", "30s"], "bench_budget must be 1m or more"),
+        (["run", "--only", "61", "--budget", "soon"], "must be a duration"),
         (["lab", "-p", "mode=aply"], "did you mean apply?"),
         (["lab", "--clustr", "pi"], "--clustr"),
     ],
@@ -90,6 +97,45 @@ def test_wrong_usage_is_2_and_touches_nothing(
     assert words in captured.err
     assert "Traceback" not in captured.err
     assert not output.exists()
+
+
+@pytest.fixture
+def runners(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Keep the runners that are made, and run nothing."""
+    made: list[Any] = []
+
+    class Kept:
+        def __init__(self, **given: Any) -> None:
+            self.__dict__ |= given
+            made.append(self)
+
+        def run(self) -> None:
+            raise StepError("that was it")
+
+    monkeypatch.setattr("runbook.runner.Runner", Kept)
+    monkeypatch.setattr("runbook.temporary.rehearsal_cluster", lambda params: nullcontext(False))
+    return made
+
+
+def test_the_benchmark_gets_its_notebooks_and_its_budget(
+    runners: list[Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("bench_budget: 2h\n")
+    command = ["run", "-f", str(file), "--until", "16", "--with", "60-62", "--budget", "10m"]
+    assert _status(command) == 3
+    (made,) = runners
+    assert [book.name[:2] for book in made.notebooks][-4:] == ["16", "60", "61", "62"]
+    assert (made.params.bench_budget, made.given["bench_budget"]) == ("10m", "10m")
+
+
+def test_without_a_budget_the_file_says_it(runners: list[Any], tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("bench_budget: 2h\n")
+    assert _status(["run", "-f", str(file)]) == 3
+    (made,) = runners
+    assert made.params.bench_budget == "2h"
+    assert [book.name[:2] for book in made.notebooks][-1] == "16"
 
 
 @pytest.mark.usefixtures("untouched")

@@ -433,17 +433,26 @@ def test_a_pod_that_is_ended_keeps_its_record(tmp_path: Path, stand_in: Callable
 def test_the_command_prints_manifests(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     here, north = write("cluster: in-cluster\n"), write("cluster: north\n", "b.yaml")
     files = ["-f", str(*here.files), "-f", str(*north.files)]
-    options = "--image i --claim c --kubeconfig-secret k --cluster-role r --mode plan --only 00,11"
+    options = "--image i --claim c --kubeconfig-secret k --cluster-role r --only 00,11-12"
+    options += " --mode plan"
     assert _status(["export", "kubernetes-jobs", *files, *options.split()]) == 0
     found = list(yaml.safe_load_all(capsys.readouterr().out))
     assert [obj["metadata"]["name"] for obj in found if obj["kind"] == "Job"] == [
         "linkerd-runbook-in-cluster",
         "linkerd-runbook-north",
     ]
-    assert found[-1]["spec"]["template"]["spec"]["containers"][0]["args"][-1] == "--only=00,11"
+    assert found[-1]["spec"]["template"]["spec"]["containers"][0]["args"][-1] == "--only=00,11-12"
     assert _status(["export", "argo", *files, *options.split(), "--parallel", "5"]) == 0
     template = list(yaml.safe_load_all(capsys.readouterr().out))[-1]
     assert (template["kind"], template["spec"]["parallelism"]) == ("Workflow", 5)
+
+
+def test_notebooks_that_are_asked_for_can_be_exported(capsys: pytest.CaptureFixture[str]) -> None:
+    options = "--image i --claim c --cluster-role r -p cluster=in-cluster --with 60-63 --until 16"
+    assert _status(["export", "kubernetes-jobs", *options.split()]) == 0
+    job = list(yaml.safe_load_all(capsys.readouterr().out))[-1]
+    args = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert args[-2:] == ["--until=16", "--with=60-63"]
 
 
 @pytest.mark.parametrize(
@@ -451,6 +460,7 @@ def test_the_command_prints_manifests(write: Write, capsys: pytest.CaptureFixtur
     [
         ("--claim c", "Missing option '--image'"),
         ("--image i --claim c --only 99", "there is no notebook '99'"),
+        ("--image i --claim c --with 61,70-79", "there is no notebook in 70-79"),
         ("--image i --claim c -p tiemout=5", "did you mean timeout?"),
         ("--image i --claim c --parallel 2", "--parallel is for argo"),
     ],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook.cli.options import FILES, PAIRS, pairs_of
+from runbook.cli.options import FILES, PAIRS, WITH, pairs_of
 from runbook.cli.render import RecordedError, counted, near, show_error
 from runbook.errors import UsageError
 
@@ -44,7 +44,6 @@ _NOTIFY = click.option(
     metavar="TARGET",
     help="Give result.json to a command or webhook at the end; env:NAME or file:PATH hides which.",
 )
-_WITH = "Also run these, which run only when asked for; `runbook list` marks them."
 
 
 @click.command()
@@ -55,7 +54,7 @@ _WITH = "Also run these, which run only when asked for; `runbook list` marks the
 @click.option("--from", "first", default="", metavar="NN", help="Begin with this notebook.")
 @click.option("--until", "last", default="", metavar="NN", help="End with this notebook.")
 @click.option("--only", default="", metavar="NN,NN-NN", help="Run these notebooks and no others.")
-@click.option("--with", "also", default="", metavar="NN,NN-NN", help=_WITH)
+@WITH
 @click.option("--budget", metavar="TIME", help="Longest time for the benchmark, such as 10m.")
 @click.option(
     "--parallel",

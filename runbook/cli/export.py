@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from runbook.cli.options import FILES, PAIRS, pairs_of
+from runbook.cli.options import FILES, PAIRS, WITH, pairs_of
 from runbook.errors import UsageError
 
 __all__ = ["export"]
@@ -20,7 +20,8 @@ __all__ = ["export"]
 @click.option("--mode", metavar="MODE", help="plan, apply (the default) or verify.")
 @click.option("--from", "first", default="", metavar="NN", help="Begin with this notebook.")
 @click.option("--until", "last", default="", metavar="NN", help="End with this notebook.")
-@click.option("--only", default="", metavar="NN,NN", help="Run these notebooks and no others.")
+@click.option("--only", default="", metavar="NN,NN-NN", help="Run these notebooks and no others.")
+@WITH
 @click.option("--image", required=True, help="Image that holds the clone.")
 @click.option(
     "--namespace", default="linkerd-runbook", show_default=True, help="Where it all goes."
@@ -59,6 +60,7 @@ def export(  # noqa: PLR0917 - click passes by name
     first: str,
     last: str,
     only: str,
+    also: str,
     image: str,
     namespace: str,
     claim: str,
@@ -74,13 +76,14 @@ def export(  # noqa: PLR0917 - click passes by name
     Nothing is sent anywhere; `kubectl apply -f` takes what is printed.
     """
     from runbook.export import Setup, argo, kubernetes_jobs, prepare, render
+    from runbook.fields import words
     from runbook.fleet import targets
     from runbook.notebooks import select
 
     if parallel and engine != "argo":
         raise UsageError("--parallel is for argo", why="Jobs of Kubernetes all start at once")
-    select(first, last, [name.strip() for name in only.split(",") if name.strip()])
-    chosen = {"--from": first, "--until": last, "--only": only}
+    select(first, last, words(only), words(also))
+    chosen = {"--from": first, "--until": last, "--only": only, "--with": also}
     setup = Setup(
         image=image,
         namespace=namespace,

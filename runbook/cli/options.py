@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-__all__ = ["FILES", "PAIRS", "pairs_of"]
+__all__ = ["FILES", "PAIRS", "WITH", "pairs_of"]
 
 FILES = click.option(
     "-f",
@@ -25,6 +25,13 @@ PAIRS = click.option(
     multiple=True,
     metavar="NAME=VALUE",
     help="Set one parameter; wins over files.",
+)
+WITH = click.option(
+    "--with",
+    "also",
+    default="",
+    metavar="NN,NN-NN",
+    help="Also run these, which run only when asked for; `runbook list` marks them.",
 )
 
 
