@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -103,7 +102,7 @@ class Design(BaseModel):
     most: int = 40
     equivalence_ms: float = 0.0
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """Eight hexadecimal digits that name what is measured; budget and precision do not count.
 
