@@ -29,9 +29,15 @@ from runbook.step import Step
 
 __all__ = ["Finding", "Overview", "State", "judge", "look", "run", "show_steps"]
 
-Word = Literal["done", "not yet", "needs attention", "cannot tell"]
+Word = Literal["done", "not yet", "needs attention", "cannot tell", "when asked"]
 
-_TONES = {"done": "pass", "not yet": "skip", "needs attention": "fail", "cannot tell": "warn"}
+_TONES = {
+    "done": "pass",
+    "not yet": "skip",
+    "needs attention": "fail",
+    "cannot tell": "warn",
+    "when asked": "skip",
+}
 _ORDER = {book.name: number for number, book in enumerate(NOTEBOOKS)}
 _NAMED = re.compile(rf"\b(?:{'|'.join(_ORDER)})\b")
 _LONGEST = 160  # characters of a reason: it is one line
@@ -83,7 +89,7 @@ class Overview:
     def table(self) -> show.Table:
         """Give the table; its first column leads to the notebooks."""
         words: list[str] = [state.word for state in self.states.values()]
-        counts = {word: words.count(word) for word in ("done", "not yet", *_TONES)}
+        counts = {word: words.count(word) for word in _TONES if word != "when asked"}
         told = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
         return show.Table(
             title=f"Steps on {self.cluster.name}: {told}",
@@ -158,7 +164,7 @@ def show_steps(
 
 
 def look(given: Mapping[str, Any]) -> dict[str, State]:
-    """Prove the state of every step, in their order.
+    """Prove the state of every step, in their order; those that run when asked for have none.
 
     Args:
         given: Parameters for all notebooks; the mode is verify whatever they say.
@@ -168,6 +174,9 @@ def look(given: Mapping[str, Any]) -> dict[str, State]:
     with progress("steps", len(NOTEBOOKS)) as told:
         for number, book in enumerate(NOTEBOOKS):
             told.tell(number, book.name)
+            if book.asked:
+                states[book.name] = State("when asked", "no part of the installation")
+                continue
             if not found.away:  # each further try would only wait for the same
                 found = run(book, given, "verify")
             states[book.name] = judge(book, found, states)

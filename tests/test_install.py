@@ -16,7 +16,7 @@ from batch_place import PARAMS, ROOT, Place
 
 from runbook import rehearsal
 from runbook.cluster import connect
-from runbook.notebooks import NOTEBOOKS
+from runbook.notebooks import select
 from runbook.params import Params
 
 pytestmark = pytest.mark.timeout(280)
@@ -58,7 +58,7 @@ MODES = pytest.mark.parametrize("name", ["plan", "apply", "again", "verify"])
 def test_every_notebook_ends_well(runs: Runs, name: str) -> None:
     result, printed = runs[name]
     assert (result["status"], result["exit_status"]) == ("ok", 0)
-    assert [step["notebook"] for step in result["steps"]] == [book.name for book in NOTEBOOKS]
+    assert [step["notebook"] for step in result["steps"]] == [book.name for book in select()]
     assert {step["status"] for step in result["steps"]} == {"ok"}
     assert result["checks"]["fail"] == 0
     assert re.search(r"outputs/.*/index\.html$", printed.strip())
@@ -68,7 +68,7 @@ def test_every_notebook_ends_well(runs: Runs, name: str) -> None:
 def test_one_line_a_notebook(runs: Runs, name: str) -> None:
     _, printed = runs[name]
     lines = [line for line in printed.splitlines() if re.match(r"  \d\d-", line)]
-    assert [line.split()[0] for line in lines] == [book.name for book in NOTEBOOKS]
+    assert [line.split()[0] for line in lines] == [book.name for book in select()]
     assert all(re.search(r"\d+\.\d s$", line) for line in lines)
 
 
@@ -79,13 +79,13 @@ def test_plan_changes_nothing(runs: Runs) -> None:
     assert "nothing applied" in printed
     first = runs["apply"][0]
     changing = {step["notebook"] for step in first["steps"] if step["changed"]}
-    assert {book.name for book in NOTEBOOKS if book.changes} == changing
+    assert {book.name for book in select() if book.changes} == changing
 
 
 def test_second_run_has_nothing_to_change(runs: Runs) -> None:
     result, printed = runs["again"]
     assert result["changed"] == 0
-    assert [step["planned"] for step in result["steps"]] == [0] * len(NOTEBOOKS)
+    assert [step["planned"] for step in result["steps"]] == [0] * len(select())
     assert "nothing to change" in printed
 
 
@@ -107,7 +107,7 @@ def test_records_hold_no_private_key_and_no_local_path(runs: Runs, place: Place)
     files = [path for path in place.output.rglob("*") if path.is_file()]
     whole = len(("result.json", "run.json", "index.html", "MANIFEST"))
     kept = [path for record in place.records() for path in record.rglob("*")]
-    assert len(kept) == 4 * (2 * len(NOTEBOOKS) + whole)
+    assert len(kept) == 4 * (2 * len(select()) + whole)
     token = re.search(r'"token": "(\w+)"', (place.rehearsal / "kubeconfig").read_text())[1]
     for path in files:
         content = path.read_bytes()
@@ -118,7 +118,7 @@ def test_records_hold_no_private_key_and_no_local_path(runs: Runs, place: Place)
 def test_pages_say_rehearsal(runs: Runs, place: Place) -> None:
     assert runs
     pages = [page for record in place.records() for page in record.rglob("*.html")]
-    assert len(pages) == 4 * (len(NOTEBOOKS) + 1)
+    assert len(pages) == 4 * (len(select()) + 1)
     for page in pages:
         assert ">REHEARSAL<" in page.read_text(), page.name
 
