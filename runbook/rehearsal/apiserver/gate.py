@@ -43,7 +43,11 @@ class Gate:
         call.warnings += review.warnings
         if changed is None or changed is obj:
             return obj
-        completed = self._bodies.complete(resource, changed)
+        # A webhook's patch is decoded like a body: what is empty and may be left out is left out,
+        # or the next update of the object would seem to change it.
+        kind = self._bodies.type_of(resource)
+        decoded = changed if kind is None else kind.prune(changed)
+        completed = self._bodies.complete(resource, decoded)
         return self._built_in.mutate(resource, completed, old)
 
     async def validate(

@@ -371,7 +371,7 @@ def _container(pod: Object, wanted: str) -> str:
 
 def _unstamped(text: str) -> str:
     """Drop the time each line of a backend's log starts with."""
-    return "".join(line.partition(" ")[2] for line in text.splitlines(keepends=True))
+    return "\n".join(line.partition(" ")[2] for line in text.split("\n"))
 
 
 def _status_of(pod: Object, container: str) -> Mapping[str, Any]:

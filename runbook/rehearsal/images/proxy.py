@@ -23,8 +23,15 @@ DELAY = "rehearsal.linkerd-runbook/proxy-delay"
 OUTBOUND = 1 << 16
 """Key of the listener for the first container's own traffic: beyond all port numbers."""
 _ADMIN = 4191
-_LINES = {"25": 19, "26": 20}
-"""Minor version of Linkerd 2 that edge releases of a year lead to."""
+_LINES = (
+    (26, 1, 20),
+    (25, 10, 19),
+    (25, 4, 18),
+    (24, 11, 17),
+    (24, 8, 16),
+    (24, 2, 15),
+)
+"""Year and month of the first edge release of each minor version of Linkerd 2, newest first."""
 
 
 class Proxy:
@@ -149,8 +156,11 @@ def _minor(pod: Object) -> int:
     stable = re.search(r"stable-2\.(\d+)", by)
     if stable:
         return int(stable[1])
-    edge = re.search(r"edge-(\d\d)\.", by)
-    return _LINES.get(edge[1], 16) if edge else max(_LINES.values())
+    edge = re.search(r"edge-(\d+)\.(\d+)", by)
+    if edge is None:
+        return _LINES[0][2]
+    when = int(edge[1]), int(edge[2])
+    return next((minor for *first, minor in _LINES if when >= tuple(first)), 14)
 
 
 def _line(text: str) -> str:

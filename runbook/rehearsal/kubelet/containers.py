@@ -206,7 +206,8 @@ def process_log(path: Path) -> list[str]:
         return []
     stamp = kinds.micro_now()
     text = path.read_text(encoding="utf-8", errors="replace")
-    return [f"{stamp} {line}" for line in text.splitlines()]
+    lines = text.split("\n")  # not splitlines: what is said may hold other ends of lines
+    return [f"{stamp} {line}" for line in (lines if lines[-1] else lines[:-1])]
 
 
 def _duration(seconds: float) -> str:

@@ -104,7 +104,7 @@ class Process:
                         command,
                         stdin=subprocess.PIPE,
                         stdout=output,
-                        stderr=subprocess.STDOUT,
+                        stderr=subprocess.PIPE,
                         env={"PATH": os.environ.get("PATH", ""), **env},
                         pass_fds=inherited,
                         cwd=log.parent,
@@ -114,7 +114,9 @@ class Process:
                 return
             finally:
                 started.set()
-            self._mind()
+            teller = threading.Thread(target=self._tell, args=(log,), daemon=True)
+            teller.start()
+            self._mind(teller)
 
         self._minder = threading.Thread(target=live, name=f"mind-{log.parent.name}", daemon=True)
         self._minder.start()
@@ -164,11 +166,23 @@ class Process:
         with contextlib.suppress(OSError):
             self._cpu = time.clock_gettime_ns((~self.pid << 3) | 2)
 
-    def _mind(self) -> None:
+    def _tell(self, log: Path) -> None:
+        """Add standard error to the log, whole lines only.
+
+        Container runtimes read both streams line by line, so that lines of one never end up
+        within lines of the other. Standard output is the log itself.
+        """
+        assert self._process.stderr is not None  # noqa: S101  # it is a pipe
+        with self._process.stderr as lines, log.open("ab", buffering=0) as output:
+            for line in lines:
+                output.write(line)
+
+    def _mind(self, teller: threading.Thread) -> None:
         if self._is_ready():
             self.ready = True
             self._changed()
         self._over(wait=True)
+        teller.join(_GRACE)
         self._measure()  # while it is a zombie: afterwards its clock is gone
         self.exit_code = self._process.wait()
         self.ready = False

@@ -71,6 +71,9 @@ class Metrics:
     def text(self) -> str:
         """Give everything as ``/metrics`` shows it."""
         lines = [*self._traffic(), *self._connections(), *self._identity(), *_process()]
+        if self._line >= 18:
+            lines.append("# TYPE process_clock_time_seconds gauge")
+            lines.append(f"process_clock_time_seconds {time.time():.6f}")
         lines.append("# TYPE proxy_build_info gauge")
         lines.append(f"proxy_build_info{_braces(self._build)} 1")
         return "\n".join(lines) + "\n"
