@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Conductor"]
 
-_FRESH = 15.0  # seconds a kubelet's sample may lag behind: it looks every 10 to 15 s
+_FRESH = 20.0  # seconds until a kubelet has looked again: every 10 to 15 s, told in whole ones
 _FAILURES = 3  # loads in a row that may fail before the campaign gives up
 _PROBE_TURN = 2.0  # seconds between two lines of the probe
 
