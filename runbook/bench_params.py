@@ -29,7 +29,7 @@ class BenchParams(BaseModel):
     bench_warmup: Duration = field(
         "3s", "Load before that in the same process, which is not counted", unit="duration"
     )
-    bench_budget: Duration = field("60m", "Longest time for all runs", unit="duration")
+    bench_budget: Duration = field("2h", "Longest time for all runs", unit="duration")
     bench_percentile: int = field(
         99,
         "Percentile whose overhead is the main result, chosen before anything is measured",

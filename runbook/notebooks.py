@@ -170,7 +170,7 @@ NOTEBOOKS: tuple[Notebook, ...] = (
         "Measure latency",
         "Measure what the proxy adds to latency, in random blocks, until it is precise enough",
         changes="Jobs while it measures; ConfigMaps with what was measured",
-        minutes=60,
+        minutes=120,
         needs=("60-bench-deploy",),
         parameters=(
             *_TARGET,
