@@ -17,7 +17,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from runbook import page
 from runbook.show import MEDIA_TYPE
@@ -261,6 +261,7 @@ def test_search_wants_every_word_and_gives_all_back(browser: Browser, site: Path
     assert browser.find("#empty").is_displayed()
     assert not browser.find("table").is_displayed()
     browser.find("button[type=reset]").click()
+    WebDriverWait(browser.driver, 20).until(lambda _: browser.shown_runs())  # in a task of its own
     assert browser.shown_runs() == everything
     assert browser.find("#count").text == "7 of 7 runs"
     assert browser.run("location.hash") in ("", "#")
