@@ -70,6 +70,8 @@ CASES = (
     Case("A/A, 6 blocks", World(delay=0.0), {"pilot": 6, "most": 6}),
     Case("2 ms, drawn, 6 blocks", World(heavy=True), {"pilot": 6, "most": 6}),
     Case("A/A, blocks vary by 30 %", World(delay=0.0, block_noise=0.3)),
+    Case("2 ms, constant, by 30 %", World(block_noise=0.3)),
+    Case("2 ms, drawn, by 20 %", World(heavy=True, block_noise=0.2), barred=False),
     Case("2 ms, drawn, by 30 %", World(heavy=True, block_noise=0.3), barred=False),
 )
 

@@ -203,5 +203,6 @@ def change(earlier: Interval, later: Interval) -> Interval:
     return Interval(value, value - below, value + above)
 
 
+@cache
 def _t(confidence: float, freedom: int) -> float:
     return float(stats.t.ppf((1 + confidence) / 2, freedom))

@@ -98,8 +98,8 @@ def stein_interval(values: NDArray[np.float64], pilot: int) -> Interval:
     Exact for normal values however many the pilot made it (Stein 1945), never wider than the
     target the plan was for, and of the mean of block differences: not of a percentile of merged
     latencies, where the spread of eight blocks misses what a rare bad block does (56 % coverage
-    in the worst case tried). Claims are therefore made with the bootstrap over all blocks, of
-    which only the number comes from the pilot.
+    in the worst case tried). Claims are therefore made with the bootstrap over all blocks, with
+    the t quantile of the pilot but the spread of them all.
 
     Args:
         values: Differences of blocks, the pilot's first.
