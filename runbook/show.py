@@ -62,6 +62,7 @@ _LINE = "1px solid rgba(128,128,128,.35)"
 _FONT = "font-family:system-ui,sans-serif;font-size:13px;line-height:1.45"
 _MONO = "font-family:ui-monospace,Menlo,Consolas,monospace;font-size:12px"
 _SILENT: ContextVar[bool] = ContextVar("_SILENT", default=False)
+_SHORT = 14  # characters of a cell that is never broken
 _COLUMN = 46  # widest column of a plain-text table, in characters
 
 
@@ -133,7 +134,7 @@ class Table:
         head = "".join(f'<th style="{_cell_style(head=True)}">{escape(c)}</th>' for c in columns)
         body = "".join(
             '<tr style="background:transparent">'
-            + "".join(f'<td style="{_cell_style()}">{cell.html()}</td>' for cell in row)
+            + "".join(f'<td style="{_cell_style(cell.text)}">{cell.html()}</td>' for cell in row)
             + "</tr>"
             for row in rows
         )
@@ -302,12 +303,14 @@ def _cell(value: Cell | str) -> Cell:
     return value if isinstance(value, Cell) else Cell(value)
 
 
-def _cell_style(*, head: bool = False) -> str:
-    weight = ";font-weight:600;opacity:.75;white-space:nowrap" if head else ""
+def _cell_style(text: str = "", *, head: bool = False) -> str:
+    """Give the style of a cell; a short word or number stays whole, a long one breaks anywhere."""
+    weight = ";font-weight:600;opacity:.75" if head else ""
+    short = len(text) <= _SHORT and "\n" not in text
+    wrap = "white-space:nowrap" if head or short else "white-space:normal;overflow-wrap:anywhere"
     return (
         f"text-align:left;vertical-align:top;padding:3px 10px 3px 0;border:0;border-bottom:{_LINE};"
-        f"background:transparent;color:inherit;max-width:34em;white-space:normal;"
-        f"overflow-wrap:anywhere{weight}"
+        f"background:transparent;color:inherit;max-width:34em;{wrap}{weight}"
     )
 
 

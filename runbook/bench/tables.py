@@ -13,7 +13,7 @@ from runbook.bench.effects import Effect
 from runbook.bench.footprint import Cost, Footprint, NodeCost
 from runbook.bench.stats import Interval
 from runbook.linkerd.outcomes import few
-from runbook.show import Cell, Table, duration
+from runbook.show import Table, duration
 
 __all__ = ["blocks", "effects", "footprint", "note", "proposal"]
 
@@ -90,15 +90,13 @@ def blocks(campaign: Campaign, *, badge: str) -> Table:
 
 def effects(found: Sequence[Effect], *, badge: str) -> Table:
     """Say what the mesh adds to latency, a row for each cell, arm and percentile."""
-    tones = {"slower": "update", "faster": "create"}
     rows = [
         (
             effect.cell.title,
-            effect.arm,
-            f"p{effect.quantile * 100:g}",
+            f"{effect.arm} p{effect.quantile * 100:g}",
             _span(effect.baseline.value, effect.claim),
             _span(effect.loaded.value, effect.claim),
-            Cell(effect.wording, tone=tones.get(effect.claim, "")),
+            effect.wording,
             f"{effect.floor:.2f}",
             f"{effect.blocks} / {effect.requests}",
         )
@@ -106,7 +104,7 @@ def effects(found: Sequence[Effect], *, badge: str) -> Table:
     ]
     return Table(
         title="What the mesh adds to latency",
-        columns=("cell", "arm", "", "baseline, ms", "this arm, ms", "difference, ms",
+        columns=("cell", "percentile", "baseline, ms", "this arm, ms", "difference, ms",
                  "A/A floor, ms", "blocks / requests"),
         rows=rows,
         badge=badge,
