@@ -113,9 +113,10 @@ def test_line_through_known_points() -> None:
     assert found.points[2] == pytest.approx((50, 17.0))
 
 
-def test_intervals_of_a_line_cover_the_truth() -> None:
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_intervals_of_a_line_cover_the_truth(blocks: int) -> None:
     random, idle, slope = np.random.default_rng(11), 0, 0
-    rates = np.repeat([8, 20, 70], 4)
+    rates = np.repeat([8, 20, 70], blocks)
     for _ in range(600):
         cores = 0.002 + 300e-6 * rates + random.normal(0, 0.0008, len(rates))
         spans = [Used(cpu=100 * core, length=100) for core in cores]

@@ -144,6 +144,7 @@ def test_invalid_blocks_do_not_count() -> None:
     spoilt = campaign.blocks[0].model_copy(update={"invalid": ("node2: hot",)})
     found = campaign.model_copy(update={"blocks": (spoilt, *campaign.blocks[1:])})
     assert cost(found, 50, "baseline", "fortio").blocks == 2
+    assert [one.blocks for one in footprint.of(found).nodes] == [2, 2]
 
 
 def test_one_block_has_figures_without_intervals() -> None:

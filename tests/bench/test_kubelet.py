@@ -198,6 +198,15 @@ def test_waits_until_every_sample_is_younger_than_the_moment() -> None:
     assert asked.now == START + 12
 
 
+@pytest.mark.parametrize(("sampled", "fresh"), [(14, False), (15, True)])
+def test_a_time_is_cut_to_the_second_so_the_same_second_is_late_enough(
+    sampled: int, fresh: bool
+) -> None:
+    asked = Kubelets(answer(sampled, sampled), now=START + 16)
+    said = kubelet.fresh(asked, "node2", START + 15, 2, namespaces=BENCH, clock=asked)
+    assert (said == "") is fresh
+
+
 def test_other_namespaces_are_not_waited_for() -> None:
     asked = Kubelets(answer(19, 4), now=START + 18)
     assert kubelet.fresh(asked, "node2", START + 15, 20, clock=asked) == ""

@@ -64,6 +64,7 @@ def test_lines_of_the_format() -> None:
             'm{a="1",} +Inf',
             'm{a="1"} 4 # {trace_id="abc"} 0.5',
             "m{broken 5",
+            "m_of_another_kind 6",
             "m",
         )
     )
