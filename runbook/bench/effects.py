@@ -53,7 +53,9 @@ class Effect:
         loaded: And with.
         difference: Loaded less baseline: the claim.
         ratio: Loaded to baseline.
-        floor: Smallest difference that may be claimed, from baseline against itself.
+        control: Baseline against itself: second runs of the blocks less first ones. Blocks are
+            palindromic, so that a steady drift shows here and cancels in the difference.
+        floor: Smallest difference that may be claimed, from the control's half-width.
         paired: Hodges-Lehmann shift of block differences, from 6 blocks on.
         blocks: Valid ones.
         requests: Answered, of the arm that has fewer.
@@ -72,6 +74,7 @@ class Effect:
     loaded: Interval
     difference: Interval
     ratio: float
+    control: Interval
     floor: float
     paired: Interval | None
     blocks: int
@@ -254,12 +257,12 @@ def _effect(sample: _Sample, cell: Cell, arm: str, share: float, margin: float) 
     blocks = len(sample)
     if blocks == 0:
         none = Interval(math.nan, math.nan, math.nan)
-        baseline = loaded = difference = floor = none
+        baseline = loaded = difference = control = none
         paired, requests = None, 0
     else:
         baseline, loaded = (sample.latency(each, share).scaled(1e3) for each in ("baseline", arm))
         difference = sample.difference("baseline", arm, share).scaled(1e3)
-        floor = sample.control("baseline", share).scaled(1e3)
+        control = sample.control("baseline", share).scaled(1e3)
         paired = stats.hodges_lehmann(sample.block_differences("baseline", arm, share) * 1e3)
         requests = min(sample.requests("baseline"), sample.requests(arm))
     enough = blocks >= MIN_BLOCKS and requests >= stats.needed(share)
@@ -276,7 +279,8 @@ def _effect(sample: _Sample, cell: Cell, arm: str, share: float, margin: float) 
         loaded=loaded,
         difference=difference,
         ratio=loaded.value / baseline.value if baseline.value else math.nan,
-        floor=stats.noise_floor(floor),
+        control=control,
+        floor=stats.noise_floor(control),
         paired=paired,
         blocks=blocks,
         requests=requests,
@@ -308,6 +312,7 @@ def _row(effect: Effect) -> dict[str, Any]:
         "baseline": effect.baseline,
         "loaded": effect.loaded,
         "difference": effect.difference,
+        "control": effect.control,
         "paired": paired,
     }
     return {
