@@ -108,9 +108,14 @@ class Store:
         self._write(campaign.id, "idle", {"idle.json": _IDLE.dump_json(idle).decode()})
 
     def _forget(self, coming: str) -> None:
-        """Delete the oldest campaigns; only what carries the benchmark's own label."""
-        for name in [name for name in self.ids() if name != coming][:-_KEPT]:
-            for found in self._list(f"{CAMPAIGN}={name}"):
+        """Delete the oldest finished campaigns; only what carries the benchmark's own label.
+
+        Beginning and end go last: whoever is killed meanwhile leaves a campaign that is finished
+        still, and forgotten the next time.
+        """
+        ended = sorted(_label(found, CAMPAIGN) for found in self._list(f"{_PART}=end"))
+        for name in [name for name in ended if name != coming][:-_KEPT]:
+            for found in sorted(self._list(f"{CAMPAIGN}={name}"), key=_outer):
                 self.cluster.delete("v1", "ConfigMap", found["metadata"]["name"], self.namespace)
 
     def _list(self, selector: str) -> Iterator[dict[str, Any]]:
@@ -130,6 +135,10 @@ class Store:
                 "data": dict(data),
             }
         )
+
+
+def _outer(obj: Mapping[str, Any]) -> int:
+    return {"begin": 1, "end": 2}.get(_label(obj, _PART), 0)
 
 
 def _label(obj: Mapping[str, Any], key: str) -> str:
