@@ -5,6 +5,7 @@ Each test runs with the real fortio, where there is one, and with the stand-ins.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +65,9 @@ def client(twin: Twin) -> Client:
 
 
 @pytest.fixture(scope="module", params=["fortio", "stand-in"])
-def space(client: Client, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:  # fmt: skip # noqa: E501
+def space(
+    client: Client, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """Give a namespace with a server in each arm, run by the real program or by ours."""
     with pytest.MonkeyPatch.context() as patch:
         program = shutil.which("fortio")
@@ -298,3 +301,26 @@ def test_a_proxy_with_a_nonsense_delay_does_not_start(client: Client, space: str
 
     until(refuses)
     client.delete(kinds.DEPLOYMENTS, "wrong", space)
+
+
+def test_a_node_gets_too_hot_on_demand(twin: Twin, client: Client) -> None:
+    name = namespace(client, "heat")
+    container = {"name": "probe", "image": "busybox:1.36", "command": ["sh", "-c", "true"]}
+    spec = {"containers": [container], "nodeName": "node3"}
+    client.create(kinds.PODS, {"metadata": {"name": "probe", "namespace": name}, "spec": spec})
+    pod = until(lambda: (p := client.get(kinds.PODS, "probe", name))["spec"].get("nodeName") and p)
+
+    def last() -> str:
+        try:
+            lines = log_of(client, pod, "probe", tailLines="1").splitlines()
+        except ApiError:  # it has not begun
+            return ""
+        return json.loads(lines[0])["throttled"] if lines else ""
+
+    until(lambda: last() == "0x0")
+    elsewhere = twin.faults.set(Fault("throttled", name="node1"))
+    here = twin.faults.set(Fault("throttled", name="node3"))
+    until(lambda: last() == "0x60006")
+    twin.faults.clear(here)
+    until(lambda: last() == "0x60000")
+    twin.faults.clear(elsewhere)

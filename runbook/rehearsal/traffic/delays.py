@@ -35,9 +35,9 @@ def delays(text: str) -> Callable[[], float] | None:
     if kind != "pareto":
         raise ValueError(f"there is no delay {kind!r}: use 2ms or pareto:2ms,1.5")
     least, _, shape = rest.partition(",")
-    scale, alpha = _seconds(least), float(shape)
-    if alpha <= 0:
-        raise ValueError("the shape of a Pareto distribution is above 0")
+    scale, alpha = _seconds(least), float(shape) if shape.replace(".", "", 1).isdigit() else 0.0
+    if not alpha:
+        raise ValueError(f"{shape!r} is no shape of a Pareto distribution: use 1.5")
     draw = random.Random().paretovariate  # noqa: S311 - nothing secret
     return lambda: min(scale * draw(alpha), _LONGEST)
 
