@@ -31,7 +31,7 @@ from pydantic import (
     model_validator,
 )
 
-__all__ = ["Histogram", "aligned", "quantile"]
+__all__ = ["Histogram", "aligned", "quantile", "spread"]
 
 _CHANGES = np.array([m * 10.0**k for k in range(3, 15) for m in (1, 2)])
 _STEPS = np.array([1.0, *(m * 10.0**k for k in range(12) for m in (5, 10))])
@@ -197,8 +197,18 @@ def quantile(values_us: NDArray[Any], counts: NDArray[Any], p: float) -> NDArray
     at = (ends < position).sum(axis=-1, keepdims=True)
     n = np.take_along_axis(np.broadcast_to(counts, ends.shape), at, axis=-1)
     within = (position - (np.take_along_axis(ends, at, axis=-1) - n)) / n
-    value = np.asarray(values_us, dtype=np.float64)[at]
+    return spread(np.asarray(values_us)[at], within)[..., 0]
+
+
+def spread(values_us: NDArray[Any], within: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the latency in seconds at a place in the step around each value.
+
+    Args:
+        values_us: Latencies in µs, on the grid.
+        within: Share of the requests of that value that lie below the place.
+    """
+    value = np.asarray(values_us, dtype=np.float64)
     # Steps differ on the two sides where the grid changes; half of the requests lie on each.
     side = np.where(within < 0.5, _step(value - 0.5), _step(value))
     us: NDArray[np.float64] = np.maximum(value + (within - 0.5) * side, 0.0)
-    return us[..., 0] / 1e6
+    return us / 1e6
