@@ -28,7 +28,7 @@ from runbook.result import Measure
 if TYPE_CHECKING:
     from runbook.step import Step
 
-__all__ = ["Proposal", "latest", "measure", "objects", "overhead", "plan", "publish", "rest"]
+__all__ = ["Proposal", "latest", "measure", "objects", "overhead", "plan", "publish"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,8 @@ def measure(step: Step, proposal: Proposal) -> Campaign | None:
         store = _store(step)
         campaign = proposal.begun or _begin(step, proposal, store)
         conductor = Conductor(step.cluster, step.params, proposal.targets, store)
+        if not campaign.idle:
+            campaign = conductor.rest(campaign)
         measured = conductor.run(campaign)
         step.display(tables.blocks(measured, badge=step.badge))
         return measured
@@ -111,17 +113,6 @@ def overhead(step: Step, campaign: Campaign | None) -> None:
         found = report.latency(campaign)
         step.display(tables.effects(found, badge=step.badge))
         step.measure(*(Measure(*numbers) for numbers in report.latency_measures(found)))
-
-
-def rest(step: Step) -> Campaign | None:
-    """Measure what is used without any load, and give the campaign it belongs to."""
-    campaign = latest(step)
-    if step.mode != "apply" or step.params.bench_data or campaign is None:
-        return campaign
-    with step.part("Idle"):
-        found = targets.find_targets(step.cluster, step.params)
-        conductor = Conductor(step.cluster, step.params, found, _store(step))
-        return conductor.rest(campaign)
 
 
 def footprint(step: Step, campaign: Campaign | None) -> None:

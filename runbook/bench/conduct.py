@@ -94,8 +94,11 @@ class Conductor:
         return ended
 
     def rest(self, campaign: Campaign) -> Campaign:
-        """Look at everything before and after a time without load, and keep both."""
-        length = campaign.design.seconds
+        """Look at everything before and after a time without load, and keep both.
+
+        It takes as long as two runs: kubelets look every 10 s or so, and cut times to the second.
+        """
+        length = 2 * (campaign.design.warmup + campaign.design.seconds)
         cells = campaign.design.cells
         pods = self._pods(cells[0])
         nodes = self._nodes(*(node for cell in cells for node in (cell.node, cell.client)))
