@@ -6,6 +6,7 @@ without native sidecars a meshed Job's proxy runs on, and the Job is deleted wit
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from runbook.bench.deploy import PART_OF, injection, server_host
 from runbook.bench.design import Cell, Design
 from runbook.bench.fortio import load_args, parse_log, shape
 from runbook.bench.schedule import Measured, measure
-from runbook.errors import StepError
+from runbook.errors import ApiError, StepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,7 @@ LOAD = "linkerd-runbook/load"
 _CONTAINER = "fortio"
 _SPARE = 120.0  # seconds a load may take beyond its own time before the cluster ends it
 _LAST_WORDS = 8  # lines
+_TURN = 0.5  # seconds between two looks at pods that are to go
 
 
 class LoadError(StepError):
@@ -71,14 +73,23 @@ class Loader:
         with self._job(cell, arm, name):
             pods = self._ended(name)
             logs = [self.cluster.logs(self.namespace, pod, _CONTAINER) for pod in pods]
-        runs = [parse_log(text) for text in logs]
-        return measure(runs, warmup=self.design.warmup, seconds=self.design.seconds)
+        try:
+            runs = [parse_log(text) for text in logs]
+            return measure(runs, warmup=self.design.warmup, seconds=self.design.seconds)
+        except StepError as error:
+            raise LoadError(error.what, why=error.why, fix=error.fix, see=error.see) from error
 
     def sweep(self) -> int:
-        """Delete the Jobs that a killed campaign has left, and give how many there were."""
+        """Delete the Jobs that a killed campaign has left, and give how many there were.
+
+        Their generators have ended when it returns: they would disturb what is measured next.
+        """
         left = list(self.cluster.list("batch/v1", "Job", self.namespace, selector=LOAD))
         for job in left:
             self.cluster.delete("batch/v1", "Job", job["metadata"]["name"], self.namespace)
+        end = time.monotonic() + _SPARE
+        while not all(map(_is_over, self._pods(LOAD))) and time.monotonic() < end:
+            time.sleep(_TURN)
         return len(left)
 
     @contextmanager
@@ -92,44 +103,53 @@ class Loader:
             namespace=self.namespace,
             hostname=self.hostnames[cell.client],
         )
-        self.cluster.apply(job)
         try:
+            self.cluster.apply(job)
             yield
         finally:
             self.cluster.delete("batch/v1", "Job", name, self.namespace)
 
     def _ended(self, name: str) -> list[str]:
-        """Wait until every generator of a Job has ended, and give their pods."""
-        wanted, patience = self.design.generators, self.timeout
-        self.cluster.wait(
-            "batch/v1",
-            "Job",
-            name,
-            self.namespace,
-            until=lambda job: _begun(job) >= wanted,
-            fails=_refused,
-            timeout=patience,
-        )
-        found = self.cluster.list("v1", "Pod", self.namespace, selector=f"{LOAD}={name}")
-        pods = sorted(str(pod["metadata"]["name"]) for pod in found)
-        longest = self.design.warmup + self.design.seconds + patience
-        for pod in pods:
-            ended = self.cluster.wait(
-                "v1", "Pod", pod, self.namespace, until=_is_over, timeout=longest
-            )
-            self._succeeded(ended)
-        return pods
+        """Wait until every generator of a Job has ended, and give their pods.
 
-    def _succeeded(self, pod: Object) -> None:
+        The first that fails ends it: the cluster then stops the others.
+        """
+        pods: list[Object] = []
+
+        def over(job: Object) -> bool:
+            uid = job["metadata"]["uid"]  # pods of an earlier Job of this name may still be there
+            pods[:] = [pod for pod in self._pods(f"{LOAD}={name}") if _owner(pod) == uid]
+            states = [_is_over(pod) for pod in pods]
+            enough = len(pods) >= self.design.generators and all(states)
+            return enough or any(map(_has_failed, pods)) or bool(_refused(job))
+
+        longest = self.timeout + self.design.warmup + self.design.seconds
+        job = self.cluster.wait(
+            "batch/v1", "Job", name, self.namespace, until=over, timeout=longest
+        )
+        failed = sorted(filter(_has_failed, pods), key=_is_stopped)  # those stopped for it last
+        if failed:
+            raise self._failure(failed[0])
+        if refused := _refused(job):
+            raise LoadError(f"the load {name} was not made", why=refused)
+        return sorted(str(pod["metadata"]["name"]) for pod in pods)
+
+    def _pods(self, selector: str) -> Iterator[Object]:
+        return self.cluster.list("v1", "Pod", self.namespace, selector=selector)
+
+    def _failure(self, pod: Object) -> LoadError:
         state = _generator(pod)
-        if state.get("exitCode") == 0:
-            return
         name = str(pod["metadata"]["name"])
-        reason = state.get("reason") or (pod.get("status") or {}).get("reason") or "it did not run"
-        words = self.cluster.logs(self.namespace, name, _CONTAINER, tail=_LAST_WORDS).strip()
-        raise LoadError(
-            f"the load generator of {name} failed: {reason}, exit code {state.get('exitCode')}",
-            why=words,
+        status = pod.get("status") or {}
+        reason = state.get("reason") or status.get("reason") or "it did not run"
+        code = f", exit code {state['exitCode']}" if state else ""
+        try:
+            words = self.cluster.logs(self.namespace, name, _CONTAINER, tail=_LAST_WORDS).strip()
+        except ApiError:  # it never ran: the kubelet evicted the pod
+            words = ""
+        return LoadError(
+            f"the load generator of {name} failed: {reason}{code}",
+            why=words or str(status.get("message") or ""),
             fix="read its last words above; the servers are those of notebook 60-bench-deploy",
         )
 
@@ -185,17 +205,21 @@ def load_job(
     }
 
 
-def _begun(job: Object) -> int:
-    status = job.get("status") or {}
-    return sum(int(status.get(count) or 0) for count in ("active", "succeeded", "failed"))
-
-
 def _refused(job: Object) -> str:
     """Say why a Job has no pods and will have none."""
     for one in (job.get("status") or {}).get("conditions") or []:
         if one.get("type") == "Failed" and one.get("status") == "True":
             return f"{one.get('reason')}: {one.get('message')}"
     return ""
+
+
+def _is_stopped(pod: Object) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def _owner(pod: Object) -> str:
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")
 
 
 def _generator(pod: Object) -> Mapping[str, Any]:
@@ -208,3 +232,7 @@ def _generator(pod: Object) -> Mapping[str, Any]:
 def _is_over(pod: Object) -> bool:
     phase = (pod.get("status") or {}).get("phase")
     return bool(_generator(pod)) or phase in ("Succeeded", "Failed")
+
+
+def _has_failed(pod: Object) -> bool:
+    return _is_over(pod) and _generator(pod).get("exitCode") != 0
