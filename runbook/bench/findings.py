@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from runbook.bench import scraped
 from runbook.bench.campaign import Campaign, Run
 from runbook.bench.crosscheck import accounts, proven
 from runbook.bench.design import LEAST
 from runbook.checks import Check, Context, Outcome
 from runbook.linkerd.outcomes import absent, few, judge
+from runbook.prometheus import Prometheus
 
 __all__ = ["campaign_checks", "footprint_checks", "latency_checks"]
 
@@ -30,7 +32,7 @@ def campaign_checks(campaign: Campaign | None) -> tuple[Check, ...]:
 
 def footprint_checks(campaign: Campaign | None) -> tuple[Check, ...]:
     """Give the checks of what was read of CPU and memory."""
-    return _about(campaign, readable, accounted)
+    return _about(campaign, readable, accounted, asked)
 
 
 def _about(
@@ -78,6 +80,17 @@ def accounted(context: Context, *, campaign: Campaign | None) -> Iterator[Outcom
     """Proxies and kubelets account for the same CPU."""
     if campaign is not None:
         yield from accounts(campaign)
+
+
+def asked(context: Context, *, campaign: Campaign | None) -> Iterator[Outcome]:
+    """An existing Prometheus agrees, when there is one to ask."""
+    if campaign is None or not context.params.prometheus_url:
+        return
+    prometheus = Prometheus(context.params.prometheus_url)
+    try:
+        yield from scraped.outcomes(prometheus, campaign)
+    finally:
+        prometheus.close()
 
 
 def complete(context: Context, *, campaign: Campaign | None) -> Iterator[Outcome]:
