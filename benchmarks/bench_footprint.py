@@ -190,7 +190,9 @@ def run(servers: Servers, arm: str, position: int) -> Run:
 def campaign(cluster: Cluster, servers: Servers, node: str, rounds: int) -> Campaign:
     """Measure as a campaign does."""
     cell = Cell(node=node, client=node, rps=100, protocol="http1", payload=1024)
-    idle = snapshot(cluster, servers, node), snapshot(cluster, servers, node)
+    first = snapshot(cluster, servers, node)
+    time.sleep(8)  # without load
+    idle = first, snapshot(cluster, servers, node)
     blocks = []
     for number in range(rounds):
         before = snapshot(cluster, servers, node)

@@ -81,7 +81,7 @@ def _mean(snapshots: Sequence[Snapshot], key: str) -> Used | None:
     if len(usages) < 2 or len({usage.started for usage in usages}) > 1:
         return None
     found = used(usages[0], usages[-1])
-    return None if isinstance(found, str) else found
+    return None if isinstance(found, str) or not found.long else found
 
 
 def _sums(snapshots: Sequence[Snapshot], keys: set[str], field: str) -> Iterator[int | None]:

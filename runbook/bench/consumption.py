@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 MIB = 2.0**20
+_SHORTEST = 5.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Used:
 
     cpu: float
     length: float
+
+    @property
+    def long(self) -> bool:
+        """Whether it is long enough for a rate: shorter, whole seconds put it off by a fifth."""
+        return self.length >= _SHORTEST
 
     @property
     def mcore(self) -> float:

@@ -52,7 +52,8 @@ class Cost:
         container: ``linkerd-proxy``, or the server itself.
         per_request: CPU that each request adds, in µs; includes the idle use if that is not known.
         idle: Use without load, in mcore; ``None`` if it was not measured.
-        mcore: Use at the cell's rate, idle use included; ``None`` without it.
+        mcore: Use at the cell's rate, idle use included; ``None`` without it. The interval is that
+            of the requests: idle use was measured once.
         working_set: Memory that cannot be reclaimed.
         rss: Anonymous memory.
         blocks: How many count.
@@ -216,7 +217,7 @@ def _idle(campaign: Campaign, deployment: str, name: str) -> Used | None:
     if len(campaign.idle) < 2:
         return None
     found = _span(campaign.idle[0], campaign.idle[-1], deployment, name)
-    return None if isinstance(found, str) else found
+    return None if isinstance(found, str) or not found.long else found
 
 
 def _at_rate(per_request: Interval, rps: int, idle: float) -> Interval:

@@ -64,6 +64,16 @@ def test_without_idle_snapshots_the_idle_use_is_in_the_requests() -> None:
     assert proxy.per_request.value == pytest.approx(320 + 0.0015 * 88 / 720 * 1e6, rel=0.001)
 
 
+def test_an_idle_time_of_seconds_is_too_short_for_times_in_whole_ones() -> None:
+    campaign = World().campaign(2, idle=4.9)
+    assert len(campaign.idle) == 2
+    assert cost(campaign, 20, "meshed", "linkerd-proxy").idle is None
+    (identity,) = footprint.of(campaign).components
+    assert identity.idle is None
+    assert identity.loaded == pytest.approx(2.0, rel=0.01)
+    assert cost(World().campaign(2, idle=6), 20, "meshed", "linkerd-proxy").idle is not None
+
+
 def test_fit_finds_idle_use_and_slope_without_idle_snapshots() -> None:
     (fit,) = footprint.of(World().campaign(4, idle=0)).fits
     assert (fit.node, fit.arm, fit.protocol, fit.payload) == (
