@@ -17,6 +17,7 @@ __all__ = ["Pods", "find_pods"]
 
 Object = dict[str, Any]
 _NAME = "app.kubernetes.io/name"
+_OVER = ("Succeeded", "Failed")  # an eviction or a reboot leaves the old pod beside the new one
 _SELECTOR = ",".join(f"{key}={value}" for key, value in PART_OF.items())
 
 
@@ -56,12 +57,13 @@ class Pods:
 
 
 def find_pods(cluster: Cluster, namespace: str, targets: Targets) -> Pods:
-    """Find them; of two of one kind the one that is not about to go."""
+    """Find them; of two of one kind the one that is neither over nor about to go."""
     servers: dict[str, Object] = {}
     probes: dict[str, Object] = {}
     wanted = {server_name(arm, node) for node in targets.servers for arm in targets.arms}
     for pod in cluster.list("v1", "Pod", namespace, selector=_SELECTOR):
-        if pod["metadata"].get("deletionTimestamp"):
+        over = (pod.get("status") or {}).get("phase") in _OVER
+        if over or pod["metadata"].get("deletionTimestamp"):
             continue
         name = str(pod["metadata"].get("labels", {}).get(_NAME, ""))
         if name in wanted:
