@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook.bench import deploy, report, tables, targets
-from runbook.bench.campaign import Campaign
+from runbook.bench.campaign import Campaign, Environment
 from runbook.bench.conduct import Conductor
 from runbook.bench.design import Design
 from runbook.bench.pods import find_pods
 from runbook.bench.store import Store
-from runbook.bench.surroundings import read_environment
+from runbook.bench.surroundings import differences, read_environment
 from runbook.bench.targets import Targets
 from runbook.errors import UsageError
 from runbook.result import Measure
@@ -52,15 +52,20 @@ def objects(step: Step) -> list[dict[str, Any]]:
 
 
 def plan(step: Step) -> Proposal:
-    """Show what would be measured, in how many minutes, and give it."""
+    """Show what would be measured, in how many minutes, and give it.
+
+    A campaign of this design that was stopped is gone on with, unless Linkerd or a node has become
+    another since: then a new one begins.
+    """
     with step.part("Plan"):
         found = targets.find_targets(step.cluster, step.params)
         made = targets.design(step.params, found, rehearsal=step.cluster.rehearsal)
         begun = _store(step).unfinished(made)
-        proposal = Proposal(found, made, begun)
+        changed = differences(begun.environment, _environment(step, found)) if begun else ()
+        proposal = Proposal(found, made, None if changed else begun)
         overhead = targets.overhead(rehearsal=step.cluster.rehearsal)
-        done = len(begun.blocks) if begun else 0
-        step.display(tables.proposal(made, overhead, done=done, badge=step.badge))
+        done = len(proposal.begun.blocks) if proposal.begun else 0
+        step.display(tables.proposal(made, overhead, done=done, changed=changed, badge=step.badge))
         return proposal
 
 
@@ -142,12 +147,16 @@ def _store(step: Step) -> Store:
     return Store(step.cluster, step.params.bench_namespace)
 
 
+def _environment(step: Step, found: Targets) -> Environment:
+    pods = find_pods(step.cluster, step.params.bench_namespace, found)
+    return read_environment(step.cluster, step.params, found, pods)
+
+
 def _begin(step: Step, proposal: Proposal, store: Store) -> Campaign:
-    pods = find_pods(step.cluster, step.params.bench_namespace, proposal.targets)
     campaign = Campaign(
         id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{proposal.design.digest}",
         design=proposal.design,
-        environment=read_environment(step.cluster, step.params, proposal.targets, pods),
+        environment=_environment(step, proposal.targets),
     )
     store.begin(campaign)
     return campaign

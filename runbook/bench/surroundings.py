@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runbook.bench.campaign import Environment
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runbook.cluster import Cluster
     from runbook.params import Params
 
-__all__ = ["read_environment"]
+__all__ = ["differences", "read_environment"]
 
 
 def read_environment(cluster: Cluster, params: Params, targets: Targets, pods: Pods) -> Environment:
@@ -39,6 +39,27 @@ def read_environment(cluster: Cluster, params: Params, targets: Targets, pods: P
         generator=params.bench_image,
         runbook=importlib.metadata.version("linkerd-runbook"),
     )
+
+
+def differences(before: Environment, now: Environment) -> tuple[str, ...]:
+    """Say what has become another since a campaign began: its blocks would not be of one kind.
+
+    What is not known on either side, such as the model before a probe has spoken, is no difference.
+    """
+    return tuple(
+        f"{title} was {old} and is {new}"
+        for title, old, new in _compared(before, now)
+        if old and new and old != new
+    )
+
+
+def _compared(before: Environment, now: Environment) -> Iterator[tuple[str, str, str]]:
+    yield "Linkerd", before.linkerd, now.linkerd
+    yield "the proxy", before.proxy, now.proxy
+    for name in sorted(before.nodes.keys() & now.nodes.keys()):
+        for fact in ("model", "kernel", "os", "kubelet"):
+            old, new = (there.nodes[name].get(fact, "") for there in (before, now))
+            yield f"{fact} of {name}", old, new
 
 
 def _node(cluster: Cluster, name: str, pods: Pods) -> dict[str, str]:

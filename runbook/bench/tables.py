@@ -25,13 +25,16 @@ def note(title: str, text: str) -> Table:
     return Table(title=title, columns=("",), rows=[(text,)])
 
 
-def proposal(design: Design, overhead: float, *, done: int, badge: str) -> Table:
+def proposal(
+    design: Design, overhead: float, *, done: int, changed: Sequence[str] = (), badge: str
+) -> Table:
     """Say what a campaign will measure, and for how long.
 
     Args:
         design: Of the campaign.
         overhead: Seconds a run takes besides its load.
         done: Blocks that are there already.
+        changed: Why a campaign of this design that was stopped is not gone on with.
         badge: Of the table.
     """
     block = design.block_seconds(overhead)
@@ -53,6 +56,8 @@ def proposal(design: Design, overhead: float, *, done: int, badge: str) -> Table
     )
     if done:
         text += f"\ngoes on with a campaign that was stopped: {done} blocks are there"
+    if changed:
+        text += f"\na campaign that was stopped is not gone on with: {few(changed)}"
     return Table(
         title=f"A campaign of {len(design.cells)} cell{'s' if len(design.cells) > 1 else ''}",
         columns=("servers on", "load from", "protocol", "answer", "rate", "connections"),
