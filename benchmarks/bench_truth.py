@@ -65,13 +65,11 @@ CASES = (
     Case("2 ms, constant", World(delay=2.0)),
     Case("5 ms, constant", World(delay=5.0)),
     Case("0.5 ms, drawn", World(delay=0.5, heavy=True)),
-    Case("2 ms, drawn", World(delay=2.0, heavy=True)),
-    Case("5 ms, drawn", World(delay=5.0, heavy=True), {"half_width_ms": 1.0}),
+    Case("2 ms, drawn", World(delay=2.0, heavy=True), {"half_width_ms": 0.6}),
+    Case("5 ms, drawn", World(delay=5.0, heavy=True), {"half_width_ms": 1.2}),
     Case("A/A, 6 blocks", World(delay=0.0), {"pilot": 6, "most": 6}),
     Case("2 ms, drawn, 6 blocks", World(heavy=True), {"pilot": 6, "most": 6}),
     Case("A/A, blocks vary by 30 %", World(delay=0.0, block_noise=0.3)),
-    Case("2 ms, constant, by 30 %", World(block_noise=0.3)),
-    Case("2 ms, drawn, by 20 %", World(heavy=True, block_noise=0.2), barred=False),
     Case("2 ms, drawn, by 30 %", World(heavy=True, block_noise=0.3), barred=False),
 )
 
@@ -82,7 +80,7 @@ def simulated(case: Case, number: int) -> Campaign:
     wanted = {
         "quantile": PRIMARY,
         "seconds": 10,
-        "half_width_ms": 0.4,
+        "half_width_ms": 0.5,
         "budget_minutes": 1e6,
         **case.design,
     }

@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
-from runbook.bench.histogram import quantile, spread
-from runbook.bench.stats import CONFIDENCE, Interval
+from runbook.bench.histogram import spread
+from runbook.bench.stats import CONFIDENCE, Interval, t_quantile
 
 __all__ = ["MIN_BLOCKS", "RESAMPLES", "Resampling"]
 
@@ -91,14 +91,13 @@ class Resampling:
         Raises:
             ValueError: A block counts nothing.
         """
-        own = quantile(values_us, counts, p) * 1e6
         ends = np.ascontiguousarray(np.cumsum(counts, axis=1, dtype=np.float64).T)
-        total = self._merged(ends[-1])
-        position = np.clip(p * total * (1 - 1e-12), 0.5, total - 0.5)
-        # One value more on each side: a quantile may lie half a step away from the value it is of.
-        below = max(int(np.searchsorted(values_us, own.min())) - 2, 0)
-        above = min(int(np.searchsorted(values_us, own.max())) + 2, len(values_us) - 1)
-        low, high = np.full(len(total), below), np.full(len(total), above)
+        if not ends.size or not np.all(ends[-1] > 0):
+            raise ValueError("no request was counted")
+        # Below the first of these no block has reached its share, and at the last all have.
+        own = (ends < _position(p, ends[-1])).sum(axis=0)
+        position = _position(p, self._merged(ends[-1]))
+        low, high = np.full(len(position), own.min()), np.full(len(position), own.max())
         while np.any(low < high):
             middle = (low + high) // 2
             short = self._merged(ends[middle]) < position
@@ -126,7 +125,13 @@ class Resampling:
         if self._blocks < MIN_BLOCKS or self.freedom < 1:
             return Interval(value, math.nan, math.nan)
         share = (1 + confidence) / 2
-        factor = float(stats.t.ppf(share, self.freedom) / stats.norm.ppf(share))
+        factor = t_quantile(share, self.freedom) / float(special.ndtri(share))
         factor *= math.sqrt(self._blocks / self._spread)
         low, high = np.quantile(draws, [1 - share, share]).tolist()
         return Interval(value, value - (value - low) * factor, value + (high - value) * factor)
+
+
+def _position(p: float, total: Floats) -> Floats:
+    """Give the place of a quantile among so many requests, as the histogram has it."""
+    place: Floats = np.clip(p * total * (1 - 1e-12), 0.5, total - 0.5)
+    return place

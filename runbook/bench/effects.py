@@ -17,10 +17,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from runbook.bench import stats
@@ -29,6 +28,9 @@ from runbook.bench.campaign import Block, Campaign
 from runbook.bench.design import Cell
 from runbook.bench.histogram import aligned, quantile
 from runbook.bench.stats import Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["QUANTILES", "Change", "Effect", "compare", "frame", "of"]
 
@@ -160,6 +162,8 @@ def compare(earlier: Effect, later: Effect) -> Change:
 
 def frame(effects: Iterable[Effect]) -> pd.DataFrame:
     """Give effects as a table, one a row, with units in the names of the columns."""
+    import pandas as pd  # noqa: PLC0415 - half a second to load
+
     return pd.DataFrame([_row(effect) for effect in effects])
 
 

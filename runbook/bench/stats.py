@@ -15,7 +15,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special  # scipy.stats takes a second to load
 
 __all__ = [
     "CONFIDENCE",
@@ -29,6 +29,7 @@ __all__ = [
     "noise_floor",
     "p_value",
     "t_interval",
+    "t_quantile",
 ]
 
 CONFIDENCE = 0.95
@@ -82,7 +83,7 @@ def t_interval(values: Floats, confidence: float = CONFIDENCE) -> Interval:
         raise ValueError(f"an interval needs two values, not {count}")
     mean = float(np.mean(values))
     spread = float(np.std(values, ddof=1))
-    half = _t(confidence, count - 1) * spread / math.sqrt(count)
+    half = t_quantile((1 + confidence) / 2, count - 1) * spread / math.sqrt(count)
     return Interval(mean, mean - half, mean + half)
 
 
@@ -135,7 +136,8 @@ def p_value(interval: Interval, freedom: int, confidence: float = CONFIDENCE) ->
         return 1.0
     if side <= 0:
         return 0.0
-    return float(2 * stats.t.sf(abs(interval.value) / side * _t(confidence, freedom), freedom))
+    distance = abs(interval.value) / side * t_quantile((1 + confidence) / 2, freedom)
+    return float(2 * special.stdtr(freedom, -distance))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -203,6 +205,6 @@ def change(earlier: Interval, later: Interval) -> Interval:
     return Interval(value, value - below, value + above)
 
 
-@cache
-def _t(confidence: float, freedom: int) -> float:
-    return float(stats.t.ppf((1 + confidence) / 2, freedom))
+def t_quantile(share: float, freedom: int) -> float:
+    """Give a quantile of Student's t distribution."""
+    return float(special.stdtrit(freedom, share))

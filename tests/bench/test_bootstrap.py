@@ -7,10 +7,12 @@ import math
 import numpy as np
 import pytest
 import samples
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from runbook.bench.bootstrap import Resampling
-from runbook.bench.histogram import Histogram, aligned
+from runbook.bench.histogram import Histogram, aligned, quantile
 
 
 def blocks(count: int, size: int = 400) -> list[Histogram]:
@@ -28,6 +30,19 @@ def test_each_draw_is_the_quantile_of_merged_blocks(p: float) -> None:
     for weights, got in zip(resampling.weights, drawn, strict=True):
         taken = [part for part, n in zip(parts, weights, strict=True) for _ in range(int(n))]
         assert got == pytest.approx(Histogram.merged(taken).quantile(p), rel=1e-9)
+
+
+@given(
+    st.lists(st.lists(st.floats(0.0001, 0.5), min_size=1, max_size=12), min_size=1, max_size=5),
+    st.sampled_from([0.0, 0.01, 0.07, 0.25, 0.5, 0.57, 0.9, 0.99, 1.0]),
+)
+def test_draws_of_few_requests_are_so_too(latencies: list[list[float]], p: float) -> None:
+    parts = [Histogram.of(each) for each in latencies]
+    values, counts = aligned(parts)
+    resampling = Resampling(len(parts), seed=1, resamples=20)
+    merged = resampling.weights.astype(int) @ counts
+    expected = quantile(values, merged, p)
+    assert resampling.quantiles(values, counts, p) == pytest.approx(expected, rel=1e-9)
 
 
 def test_same_seed_same_draws() -> None:
