@@ -9,9 +9,12 @@ from typing import Any
 
 from archive_help import make, name
 
+from runbook import trend
 from runbook.archive.manifest import seal
 from runbook.bench.campaign import Campaign
 from runbook.bench.design import Cell
+from runbook.campaigns import Found
+from runbook.trend import History
 
 sys.path.append(str(Path(__file__).parent / "bench"))
 import samples
@@ -32,6 +35,12 @@ def within(campaign: Campaign, **changes: Any) -> Campaign:
     """Give the same campaign, measured in another environment."""
     other = campaign.environment.model_copy(update=changes)
     return campaign.model_copy(update={"environment": other})
+
+
+def history(*made: Campaign, current: Campaign | None = None) -> History:
+    """Give the history of campaigns, each in a record of its own."""
+    found = [Found(name(number), one) for number, one in enumerate(made)]
+    return trend.of(found, current=current)
 
 
 def put(folder: Path, campaign: Campaign) -> None:

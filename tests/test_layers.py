@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"executed", "scrub", "provenance", "page", "rendering", "archive", "ledger"})
     | frozenset({"kernel", "forked", "warm", "exclusive"}),
     frozenset({"engine", "papermill_engine", "record"})
-    | frozenset({"campaigns", "redraw", "bench_history"}),
+    | frozenset({"campaigns", "redraw", "trend", "bench_history"}),
     frozenset({"batch", "runner", "fleet", "notify", "export", "lab", "overview"})
     | frozenset({"doctor", "temporary"}),
     frozenset({"cli"}),

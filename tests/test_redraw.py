@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +174,6 @@ def test_command_is_refused(command: Call, record: Path, arguments: list[str]) -
     assert verify(record.parent) == []
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("runbook.bench.charts"), reason="no charts yet")
 def test_real_figures_are_the_same_when_drawn_again(tmp_path: Path) -> None:
     campaign = records.campaign(day=20)
     directory = records.write(tmp_path, 1, campaign)
@@ -185,5 +183,5 @@ def test_real_figures_are_the_same_when_drawn_again(tmp_path: Path) -> None:
     found = redraw.redraw(directory)
     assert found
     assert {one.verdict for one in found} == {"same"}
-    written = redraw.save(found, tmp_path / "print", svg=True)
+    written = redraw.save(found[:2], tmp_path / "print", svg=True)
     assert {path.suffix for path in written} == {".png", ".svg"}
