@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from runbook.bench import effects, stopping
 from runbook.bench.campaign import Campaign
+from runbook.bench.design import Design
 
 __all__ = ["Agenda"]
 
@@ -51,7 +52,7 @@ class Agenda:
             valid, wanted = len(campaign.valid(cell)), self._wanted(campaign, cell)
             tried = sum(block.cell == cell for block in campaign.blocks)
             if valid >= wanted and cell in self.plans:
-                said[str(cell)] = self.plans[cell].wording
+                said[str(cell)] = _wording(campaign.design, self.plans[cell])
             elif tried >= _TRIES * wanted:
                 said[str(cell)] = f"{valid} of {tried} blocks count; see why the others do not"
             else:
@@ -75,15 +76,25 @@ class Agenda:
         if len(campaign.valid(cell)) < design.pilot:
             return design.pilot
         if cell not in self.plans:
-            half = pilot_half_ms(campaign, cell)
-            self.plans[cell] = stopping.plan(
-                half if math.isfinite(half) else 1e9,
-                design.pilot,
-                design.half_width_ms,
-                design.most,
-                design.most,
-            )
+            self.plans[cell] = _plan(design, pilot_half_ms(campaign, cell))
         return self.plans[cell].blocks
+
+
+def _plan(design: Design, half: float) -> stopping.Plan:
+    """Give Stein's number of blocks; the most there may be if the pilot has no interval."""
+    if not math.isfinite(half):
+        most = max(design.most, design.pilot)
+        return stopping.Plan(most, "most", half, most)
+    return stopping.plan(half, design.pilot, design.half_width_ms, design.most, design.most)
+
+
+def _wording(design: Design, plan: stopping.Plan) -> str:
+    if math.isfinite(plan.half):
+        return plan.wording
+    return (
+        f"{plan.blocks} blocks, the most a cell may have: the first {design.pilot} have too few "
+        f"requests to tell how many p{design.quantile * 100:g} needs"
+    )
 
 
 def out_of_time(campaign: Campaign) -> bool:
@@ -98,13 +109,16 @@ def out_of_time(campaign: Campaign) -> bool:
 def pilot_half_ms(campaign: Campaign, cell: int) -> float:
     """Give the half-width of the main result over a cell's first blocks, in ms.
 
-    Infinite when the pilot has too few requests for it.
+    Infinite when the pilot has too few requests for it: its interval is then one of something else.
     """
     pilot = tuple(campaign.valid(cell)[: campaign.design.pilot])
     only = campaign.model_copy(update={"blocks": pilot})
     found = [
-        effect.difference.half
+        effect
         for effect in effects.of(only, quantiles=(campaign.design.quantile,))
         if effect.cell == campaign.design.cells[cell] and effect.arm == "meshed"
     ]
-    return found[0] if found else math.inf
+    if not found or found[0].claim == "too few":
+        return math.inf
+    half = found[0].difference.half
+    return half if math.isfinite(half) else math.inf
