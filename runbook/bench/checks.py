@@ -160,7 +160,7 @@ def budget(context: Context) -> Iterator[Outcome]:
         fix="raise bench_budget, or lower bench_seconds, or name fewer nodes or rates",
     )
     most = max(cell.rps for cell in made.cells) / made.generators
-    lines = most * (made.warmup + made.seconds)
+    lines = most * made.load_seconds
     yield judge(
         "bench-log",
         "a generator's log holds its requests",

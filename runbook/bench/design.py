@@ -17,6 +17,8 @@ Arm = Literal["baseline", "meshed", "skipped"]
 LEAST = 6
 """Blocks of a cell below which no rank interval reaches 95 % (2 x 2^-6 = 0.031)."""
 
+_APART = 3.0  # seconds between the first and the last pod of a Job that starts on a Pi
+
 _PROTOCOLS = {"http1": "HTTP/1.1", "http2": "HTTP/2", "grpc": "gRPC"}
 
 
@@ -121,6 +123,15 @@ class Design(BaseModel):
         """Runs of one block: each arm twice."""
         return 2 * len(self.arms)
 
+    @property
+    def load_seconds(self) -> float:
+        """Seconds a generator runs.
+
+        Several of them do not begin together: each goes on a little longer, so that the measured
+        window fits into the time all of them run.
+        """
+        return self.warmup + self.seconds + (_APART if self.generators > 1 else 0)
+
     def order(self, number: int) -> tuple[Arm, ...]:
         """Give the arms of a block in the order they run.
 
@@ -152,7 +163,7 @@ class Design(BaseModel):
         Args:
             overhead: Seconds a run takes besides its load: to start and to end a pod.
         """
-        return self.runs * (self.warmup + self.seconds + overhead)
+        return self.runs * (self.load_seconds + overhead)
 
     def affordable(self, overhead: float) -> int:
         """Give how many blocks of each cell the budget allows."""

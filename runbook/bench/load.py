@@ -123,7 +123,7 @@ class Loader:
             enough = len(pods) >= self.design.generators and all(states)
             return enough or any(map(_has_failed, pods)) or bool(_refused(job))
 
-        longest = self.timeout + self.design.warmup + self.design.seconds
+        longest = self.timeout + self.design.load_seconds
         job = self.cluster.wait(
             "batch/v1", "Job", name, self.namespace, until=over, timeout=longest
         )
@@ -165,7 +165,7 @@ def load_job(
     labels = {**PART_OF, LOAD: name}
     rps = cell.rps / design.generators
     wanted = max(1, cell.connections // design.generators)
-    connections, seconds = shape(rps, design.warmup + design.seconds, wanted)
+    connections, seconds = shape(rps, design.load_seconds, wanted)
     args = load_args(
         server_host(arm, cell.node, namespace),
         rps=rps,
@@ -184,7 +184,7 @@ def load_job(
             "parallelism": design.generators,
             "completionMode": "Indexed",
             "backoffLimit": 0,
-            "activeDeadlineSeconds": int(design.warmup + design.seconds + _SPARE),
+            "activeDeadlineSeconds": int(design.load_seconds + _SPARE),
             "ttlSecondsAfterFinished": 600,
             "template": {
                 "metadata": {"labels": labels, "annotations": injection(arm, "outbound")},
