@@ -4,7 +4,7 @@ A :class:`Sheet` is the paper a chart is drawn on: it puts the title (with REHEA
 it was one), what the chart rests on, and where it was measured around the axes. Nothing of pyplot
 is used, so no state is left behind, and no window can open.
 
-The picture is a PNG of 150 dots an inch with a palette of 255 colours, a third of its full size,
+The picture is a PNG of 150 dots an inch with a palette of 128 colours, a third of its full size,
 and an SVG with its letters as shapes, so that neither depends on the fonts of a machine. Neither
 holds a date or a version; the same data gives the same bytes with the same matplotlib.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -22,6 +23,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
 from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from runbook import show
@@ -30,6 +32,7 @@ from runbook.bench import style
 __all__ = ["Figure", "Sheet", "Stamp"]
 
 _MARGIN = 0.12  # inches
+_COLOURS = 128  # of a picture
 _GAP = 0.05  # between title and notes, inches
 _TITLE, _NOTE, _STAMP = 11.0, 8.5, 7.0  # font sizes, points
 
@@ -138,9 +141,24 @@ class Sheet:
     ) -> None:
         self._style.close()
 
+    def key(self, looks: Sequence[style.Look]) -> None:
+        """Say which line is which, at the right end of the title's line."""
+        width, height = self.drawing.get_size_inches()
+        handles = [Line2D([], [], **look.line(label=look.label)) for look in looks]
+        legend = self.drawing.legend(
+            handles=handles,
+            loc="upper right",
+            bbox_to_anchor=(1 - _MARGIN / 2 / width, 1 - _MARGIN / 3 / height),
+            ncols=len(handles),
+            handlelength=3.4,
+            fontsize=_NOTE,
+        )
+        legend.set_in_layout(False)
+
     def settle(self) -> None:
         """Lay the axes out, so that places in them are final."""
-        self.drawing.draw_without_rendering()
+        engine: Any = self.drawing.get_layout_engine()
+        engine.execute(self.drawing)
 
     def finish(self, name: str, alt: str, table: show.Table | None = None) -> Figure:
         """Draw everything.
@@ -229,13 +247,16 @@ class Sheet:
 
     def _wrapped(self, text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
         """Break a text into lines no longer than ``room`` inches."""
-        lines = [""]
+        space = self._width(" ", size, bold=bold)
+        lines, length = [""], 0.0
         for word in text.split():
-            longer = f"{lines[-1]} {word}".strip()
-            if lines[-1] and self._width(longer, size, bold=bold) > room:
+            width = self._width(word, size, bold=bold)
+            if lines[-1] and length + space + width > room:
                 lines.append(word)
+                length = width
             else:
-                lines[-1] = longer
+                length += width + (space if lines[-1] else 0.0)
+                lines[-1] = f"{lines[-1]} {word}".strip()
         return lines
 
     def _width(self, text: str, size: float, *, bold: bool = False) -> float:
@@ -254,7 +275,7 @@ def _line(size: float) -> float:
 def _png(pixels: np.ndarray[Any, Any]) -> bytes:
     """Give a PNG with a palette: charts have few colours, and edges blend into few more."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    few = image.quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few = image.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     out = io.BytesIO()
     few.save(out, "PNG", optimize=True, dpi=(style.DPI, style.DPI))
     return out.getvalue()

@@ -14,11 +14,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib import style
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-__all__ = ["ARMS", "Look", "arm", "context", "log_axis", "ms", "percentile", "plain", "spread"]
+__all__ = [
+    "ARMS",
+    "Look",
+    "arm",
+    "context",
+    "log_axis",
+    "ms",
+    "percentile",
+    "plain",
+    "signed",
+    "spread",
+]
 
 WIDTH = 9.0
 """Of every figure, inches: 900 pixels in a notebook."""
@@ -163,12 +173,7 @@ def log_axis(axis: Axis) -> None:
 def few_ticks(axis: Axis, most: int = 6, *, whole: bool = False) -> None:
     """Put few, round ticks on a linear axis."""
     axis.set_major_locator(MaxNLocator(nbins=most, integer=whole, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(_signed))
-
-
-def clean(axes: Axes) -> None:
-    """Take the frame and the grid off axes that carry text only."""
-    axes.set_axis_off()
+    axis.set_major_formatter(FuncFormatter(signed))
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
@@ -197,5 +202,10 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
     return result
 
 
-def _signed(value: float, _position: int = 0) -> str:
+def signed(value: float, _position: int = 0) -> str:
+    """Give a number that may be negative, as ``plain`` does.
+
+    >>> signed(-2.5)
+    '−2.5'
+    """  # noqa: RUF002
     return plain(value).replace("-", "−")  # noqa: RUF001
