@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from runbook.bench.campaign import Block, Campaign, Environment, Run
-from runbook.bench.design import Cell, Design
+from runbook.bench.design import Arm, Cell, Design
 from runbook.bench.histogram import Histogram
 from runbook.bench.snapshot import Proxy, Snapshot, Spent, Usage
 
@@ -47,7 +47,7 @@ class World:
     kernel: float = 60e-6
     background: float = 0.12
     noise: float = 0.0
-    arms: tuple[str, ...] = ("baseline", "meshed")
+    arms: tuple[Arm, ...] = ("baseline", "meshed")
     seed: int = 1
     begun: float = BEGUN
 

@@ -79,7 +79,8 @@ def test_spent_is_of_lines_within_the_load_by_the_nodes_own_uptime() -> None:
     found = hosts.spent(hosts.history("\n".join(log)), 1001.5, 1007.5)
     assert found is not None
     assert found.seconds == pytest.approx(4.05)
-    assert (found.busy, found.softirq) == (pytest.approx(3.3), pytest.approx(0.3))
+    assert found.busy == pytest.approx(3.3)
+    assert found.softirq == pytest.approx(0.3)
     assert (found.temperature, found.mhz, found.throttled) == (71.0, 1200.0, 0x50006)
 
 
@@ -147,7 +148,7 @@ FINE = Host(temperature=55.0, governor="performance", throttled=0, busy=10.0, so
         ({"busy": None}, {"busy": 2.0}, ()),
     ],
 )
-def test_problems(before: dict, after: dict, said: tuple[str, ...]) -> None:
+def test_problems(before: dict[str, Any], after: dict[str, Any], said: tuple[str, ...]) -> None:
     first, last = (FINE.model_copy(update=changed) for changed in (before, after))
     assert hosts.problems(first, last) == said
 
@@ -175,7 +176,7 @@ def test_problems_under_load() -> None:
         ({"throttled": None, "temperature": None, "governor": ""}, ["skip", "skip", "skip"]),
     ],
 )
-def test_health(changed: dict, verdicts: list[str]) -> None:
+def test_health(changed: dict[str, Any], verdicts: list[str]) -> None:
     found = hosts.health({"node2": FINE.model_copy(update=changed)})
     assert [outcome.verdict for outcome in found] == verdicts
     assert [outcome.id for outcome in found] == [

@@ -117,7 +117,7 @@ def test_what_is_no_summary_is_said(answer: Any) -> None:
     assert found.missing == ("node node2: the answer is no summary",)
 
 
-class Kubelets:
+class Kubelets(kubelet.Clock):
     """Answers one after the other; the last one for ever. Time passes with every sleep."""
 
     def __init__(self, *answers: Any, now: float = 0.0) -> None:
