@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -33,11 +34,13 @@ def show(step: Step, campaign: Campaign | None, output: Path | None = None) -> H
     Args:
         step: At work.
         campaign: To compare; by default the newest of all records.
-        output: Directory of the records; by default that of the clone.
+        output: Directory of the records; by default that of the run this is part of, else that
+            of the clone.
     """
+    place = output or Path(os.environ.get("RUNBOOK_OUTPUT") or notebooks.outputs())
     with step.part("History"):
         rehearsal = None if campaign is None else campaign.environment.rehearsal
-        found, skipped = campaigns.read(output or notebooks.outputs(), rehearsal=rehearsal)
+        found, skipped = campaigns.read(place, rehearsal=rehearsal)
         history = of(found, skipped, campaign)
         step.display(*tables(history, step.badge))
         drawn = chart(history)

@@ -71,9 +71,10 @@ class Kernel:
     Args:
         directory: A private directory of its own.
         forked: Whether to fork it instead of starting a program; see :func:`warm_up`.
+        output: Directory of all runs; the kernel has it as ``RUNBOOK_OUTPUT``.
     """
 
-    def __init__(self, directory: Path, *, forked: bool) -> None:
+    def __init__(self, directory: Path, *, forked: bool, output: Path | None = None) -> None:
         with quick_jsonschema():
             from jupyter_client.manager import AsyncKernelManager
 
@@ -88,6 +89,7 @@ class Kernel:
         self.client: Any = None
         self._directory = directory
         self._forked = forked
+        self._output = output
         self._log = directory / "log"
 
     async def start(self) -> None:
@@ -204,7 +206,8 @@ class Kernel:
     def _environment(self) -> dict[str, str]:
         """Give its variables: nothing of the user's start-up files and history, no shared files."""
         own = str(self._directory)
-        return {**os.environ, "IPYTHONDIR": own, "TMPDIR": own, "RUNBOOK_BATCH": "1"}
+        named = {"RUNBOOK_OUTPUT": str(self._output.resolve())} if self._output else {}
+        return {**os.environ, "IPYTHONDIR": own, "TMPDIR": own, "RUNBOOK_BATCH": "1", **named}
 
 
 class Kernels:
@@ -213,11 +216,13 @@ class Kernels:
     Args:
         count: How many will be needed at most.
         forked: Whether to fork them, see :func:`warm_up`.
+        output: Directory of all runs, for notebooks that look into earlier records.
     """
 
-    def __init__(self, count: int, *, forked: bool) -> None:
+    def __init__(self, count: int, *, forked: bool, output: Path | None = None) -> None:
         self._left = count
         self._forked = forked
+        self._output = output
         self._made: list[Kernel] = []
         self._next: asyncio.Task[Kernel] | None = None
         self._ending: list[asyncio.Task[None]] = []
@@ -272,7 +277,7 @@ class Kernels:
     def _make(self, *, forked: bool) -> Kernel:
         directory = Path(self._space.name) / str(len(self._made) + 1)
         directory.mkdir(mode=0o700)
-        self._made.append(Kernel(directory, forked=forked))
+        self._made.append(Kernel(directory, forked=forked, output=self._output))
         return self._made[-1]
 
     async def _end(self) -> None:

@@ -129,7 +129,7 @@ class Runner:
         with (
             _quiet(),
             ledger.beating(record.directory),
-            Kernels(count, forked=forked) as kernels,
+            Kernels(count, forked=forked, output=self.output) as kernels,
         ):
             Batch(
                 params=self.params,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import campaign_records as records
+import pytest
 from archive_help import name
 from campaign_records import history
 
@@ -131,6 +132,15 @@ def test_a_notebook_shows_the_records_of_a_directory(tmp_path: Path) -> None:
     assert json.loads(desk.kept["history.json"])["skipped"][0]["run"] == name(2)
     assert bench_history.show(desk, None, tmp_path).series[0].word == "not comparable"
     assert bench_history.show(desk, None, tmp_path / "none") == History()
+
+
+def test_a_run_looks_into_the_records_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records.keep(tmp_path, 1, records.campaign(day=20))
+    monkeypatch.setenv("RUNBOOK_OUTPUT", str(tmp_path))
+    desk: Any = Desk()
+    assert len(bench_history.show(desk, records.campaign(day=22)).series[0].points) == 2
 
 
 def test_the_history_of_a_record_is_no_campaign(tmp_path: Path) -> None:

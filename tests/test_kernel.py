@@ -148,8 +148,8 @@ def test_a_kernel_that_never_starts_is_an_error(monkeypatch: pytest.MonkeyPatch)
     tried: list[bool] = []
 
     class Broken(Kernel):
-        def __init__(self, directory: Path, *, forked: bool) -> None:
-            super().__init__(directory, forked=forked)
+        def __init__(self, directory: Path, *, forked: bool, output: Path | None) -> None:
+            super().__init__(directory, forked=forked, output=output)
             tried.append(forked)
 
         def _environment(self) -> dict[str, str]:

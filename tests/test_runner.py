@@ -186,6 +186,12 @@ def test_figures_and_data_of_a_kernel_are_kept(run: Callable[..., Record]) -> No
     assert len(kept) < 100_000
 
 
+def test_a_notebook_knows_where_the_records_are(run: Callable[..., Record], tmp_path: Path) -> None:
+    record = run("import os\nprint('there:', os.environ['RUNBOOK_OUTPUT'])", mode="plan")
+    assert record.status == "ok"
+    assert f"there: {tmp_path / 'outputs'}" in executed(record, 0)
+
+
 def test_sources_are_only_read(run: Callable[..., Record], tmp_path: Path) -> None:
     run("print('hello')")
     source = tmp_path / "notebooks" / f"{NOTEBOOKS[0].name}.ipynb"
