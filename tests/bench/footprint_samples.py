@@ -57,7 +57,7 @@ class World:
         self.cpu = {f"{NAMES[arm]}/{name}": 1.0 for arm in self.arms for name in parts(arm)}
         self.cpu[IDENTITY] = 5.0
         self.started = dict.fromkeys(self.cpu, iso(self.begun - 500))
-        self.requests = dict.fromkeys(self.arms, 0.0)
+        self.requests: dict[str, float] = dict.fromkeys(self.arms, 0.0)
         self.working_set = 8 * MIB
         self.missing: tuple[str, ...] = ()
 
