@@ -65,13 +65,7 @@ class Conductor:
             LoadError: Loads failed again and again; what was measured before is kept.
             StepError: A server is not there.
         """
-        loader = Loader(
-            self.cluster,
-            self.params.bench_namespace,
-            campaign.design,
-            self.targets.hostnames,
-            float(self.params.timeout),
-        )
+        loader = self._loader(campaign)
         loader.sweep()
         failures = 0
         with progress("blocks", self.agenda.total(campaign)) as told:
@@ -84,6 +78,8 @@ class Conductor:
                     failures += 1
                     if failures >= _FAILURES:
                         raise
+                    loader.sweep()
+                    self._known_since = 0.0  # the nodes have been under load since
                     continue
                 failures = 0
                 self.store.keep(campaign, block)
@@ -98,6 +94,7 @@ class Conductor:
 
         It takes as long as two runs: kubelets look every 10 s or so, and cut times to the second.
         """
+        self._loader(campaign).sweep()
         length = 2 * (campaign.design.warmup + campaign.design.seconds)
         cells = campaign.design.cells
         pods = self._pods(cells[0])
@@ -111,6 +108,11 @@ class Conductor:
         idle = (first, self._snapshot(pods, nodes, time.time()))
         self.store.rest(campaign, idle)
         return campaign.model_copy(update={"idle": idle})
+
+    def _loader(self, campaign: Campaign) -> Loader:
+        namespace, timeout = self.params.bench_namespace, float(self.params.timeout)
+        design, hostnames = campaign.design, self.targets.hostnames
+        return Loader(self.cluster, namespace, design, hostnames, timeout)
 
     def _block(self, campaign: Campaign, loader: Loader, index: int) -> Block:
         design, number = campaign.design, len(campaign.blocks)
