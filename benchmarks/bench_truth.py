@@ -1,6 +1,6 @@
 """Whether the benchmark finds what is there: campaigns with a known truth, from end to end.
 
-    .venv/bin/python benchmarks/bench_truth.py [--campaigns 1000]
+    .venv/bin/python benchmarks/bench_truth.py [--campaigns 1000] [--real N]
 
 Each campaign is simulated request by request (see tests/bench/samples.py) and then taken for a
 real one: histograms make blocks, the agenda plans how many from the pilot, effects.of claims. Noise
@@ -15,6 +15,7 @@ import math
 import multiprocessing
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,12 +29,13 @@ sys.path.insert(0, str(ROOT / "tests" / "bench"))
 
 import samples  # noqa: E402
 from samples import World  # noqa: E402
+from scipy.stats import binom  # noqa: E402
 
 from runbook.bench import effects  # noqa: E402
 from runbook.bench.agenda import Agenda  # noqa: E402
 from runbook.bench.campaign import Campaign  # noqa: E402
 from runbook.bench.effects import Effect  # noqa: E402
-from runbook.bench.stats import Interval  # noqa: E402
+from runbook.bench.stats import CONFIDENCE, Interval  # noqa: E402
 
 COVERAGE = 0.93
 FALSE_CLAIMS = 0.05
@@ -169,11 +171,47 @@ that are flagged (bar {FALSE_CLAIMS:.0%}).
 """
 
 
+def real(pairs: int) -> bool:
+    """Measure campaigns on a rehearsal cluster, in pairs without and with a delay of 5 ms.
+
+    What the stand-ins cost by themselves is not known, so that the truth is about the change.
+    """
+    from rehearsed import Rehearsal  # noqa: PLC0415 - of no use to the processes of the rest
+
+    kept = []
+    with (
+        tempfile.TemporaryDirectory(prefix="runbook-truth-") as directory,
+        Rehearsal(Path(directory)) as place,
+    ):
+        for _ in range(pairs):
+            plain, held = place.measure(0.0), place.measure(5.0)
+            first, second = (
+                next(effect for effect in effects.of(each.campaign, ()) if effect.primary)
+                for each in (plain, held)
+            )
+            moved = effects.compare(first, second).moved
+            kept.append(moved.low <= held.held <= moved.high)
+            print(f"  without: {first.wording}, {first.blocks} blocks")
+            print(f"  with {held.held:.2f} ms held: {second.wording}, {second.blocks} blocks")
+            change = f"{moved.value:.2f} ms ({moved.low:.2f} to {moved.high:.2f})"
+            print(f"  change: {change} {'holds it' if kept[-1] else 'MISSES it'}", flush=True)
+    # So many misses of 95 % intervals happen by chance in one of a hundred such series.
+    allowed = int(binom.ppf(0.99, pairs, 1 - CONFIDENCE))
+    return kept.count(False) <= allowed
+
+
 def main() -> int:
     """Run all cases; exit status 1 when a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--campaigns", type=int, default=1000, help="of each case")
-    count = parser.parse_args().campaigns
+    parser.add_argument("--real", type=int, metavar="N", help="instead, N pairs of real campaigns")
+    given = parser.parse_args()
+    if given.real:
+        print(f"{given.real} pairs of campaigns on a rehearsal cluster, some 5 minutes each")
+        kept = real(given.real)
+        print("PASS" if kept else "FAIL")
+        return 0 if kept else 1
+    count = given.campaigns
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # one process a core, not one thread as well
     began = time.monotonic()
     print(f"{count} campaigns of each case; at most 40 blocks, pilot of 8 unless said\n{HEAD}")
