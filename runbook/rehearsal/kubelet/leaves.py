@@ -16,11 +16,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from runbook.rehearsal.client import Object
 
-__all__ = ["RENEW", "Leaf", "control_namespace", "issue"]
+__all__ = ["Leaf", "control_namespace", "due", "issue"]
 
 _LIFE = timedelta(hours=24)
 _SKEW = timedelta(seconds=20)
-RENEW = 0.7
+_RENEW = 0.7
 """Share of its life after which a proxy asks for its next certificate."""
 _PAIRS = (("tls.crt", "tls.key"), ("crt.pem", "key.pem"))
 
@@ -31,10 +31,12 @@ class Leaf:
 
     Args:
         files: By name, as a relay reads them.
+        issued: When it was.
         expires: When it does.
     """
 
     files: dict[str, bytes]
+    issued: datetime
     expires: datetime
 
 
@@ -98,10 +100,10 @@ def issue(name: str, anchors: str, issuer: Object) -> Leaf | None:
         "tls.key": private,
         "tls.crt": certificate.public_bytes(pem) + b"".join(c.public_bytes(pem) for c in chain),
     }
-    return Leaf(files, expires)
+    return Leaf(files, now, expires)
 
 
 def due(leaf: Leaf) -> float:
-    """Give the seconds until a certificate is to be renewed."""
-    left = (leaf.expires - datetime.now(UTC)).total_seconds()
-    return max(left - _LIFE.total_seconds() * (1 - RENEW), left * (1 - RENEW), 1.0)
+    """Give the seconds until a certificate is to be renewed; negative when that is past."""
+    life = leaf.expires - leaf.issued
+    return (leaf.issued + life * _RENEW - datetime.now(UTC)).total_seconds()

@@ -288,7 +288,7 @@ class Kubelet:
             return
         if leaves.due(container.leaf) <= _SOON:
             self._launcher.certify(container)
-        waits.append(leaves.due(container.leaf))
+        waits.append(max(leaves.due(container.leaf), _SOON))
 
     def _restarts(self, container: Container) -> bool:
         if container.policy == "Always":
