@@ -69,7 +69,8 @@ def read(
     """Read the campaigns of the newest sealed records, oldest first.
 
     A campaign that several records have, as its report was made again, is given once: with most
-    blocks, from the newest of them. Records that are not sealed or were changed since are skipped.
+    blocks, from the newest of them. Records that are not sealed or were changed since are skipped;
+    one that somebody is at, such as the run that asks, is passed over.
 
     Args:
         output: Directory of all runs; it need not be there.
@@ -86,13 +87,16 @@ def read(
     known = chain.read(output)
     left = last
     for directory in sorted((p for p in output.iterdir() if runs.is_name(p.name)), reverse=True):
-        paths = files(directory)
-        if not paths or (rehearsal is not None and _rehearsal(directory) == (not rehearsal)):
+        paths, lines = files(directory), known.of(directory.name)
+        sealed = bool(lines) and lines[-1].event == "sealed"
+        if not paths or (not sealed and runs.alive(directory)):
+            continue
+        if rehearsal is not None and _rehearsal(directory) == (not rehearsal):
             continue
         left -= 1
         reason = f"only the last {last} records with a campaign are looked at"
         if left >= 0:
-            reason = _unreliable(directory, known.of(directory.name))
+            reason = _unreliable(directory, lines)
         if reason:
             skipped.append(Skipped(directory.name, reason))
             continue
@@ -117,7 +121,7 @@ def _unreliable(directory: Path, lines: list[chain.Line]) -> str:
     if directory.is_symlink():
         return "it is a link, not a record"
     if not lines or lines[-1].event != "sealed":
-        return "it is not sealed: it is running, or was killed"
+        return "it is not sealed: it was killed"
     for finding in verify.record(directory, lines, {}):
         if finding.severity == "fail":
             return f"it is damaged: {finding.file} {finding.problem}".replace("  ", " ")
