@@ -119,18 +119,9 @@ def test_both_say_the_same_things(client: Client, space: str) -> None:
     assert keys == set((Path(__file__).parent / "fortio-keys.txt").read_text().split())
 
 
-@pytest.mark.parametrize(
-    "host", ["meshed", "meshed.{}", "meshed.{}.svc", "meshed.{}.svc.cluster.local", "IP", "SERVICE"]
-)
-def test_a_server_is_found_by_every_name(client: Client, space: str, host: str) -> None:
-    known = {
-        "IP": pod_of(client, space, "meshed")["status"]["podIP"],
-        "SERVICE": client.get(kinds.SERVICES, "meshed", space)["spec"]["clusterIP"],
-    }
-    name = known.get(host, host.format(space))
+def test_a_meshed_server_takes_plain_requests_and_says_so(client: Client, space: str) -> None:
     before = counted(client, space, "meshed", tls="no_identity")
-    job = "name-" + host.lower().replace("{}", "x").replace(".", "-")
-    found = run(client, space, job, f"http://{name}:8080/echo")
+    found = run(client, space, "outside", f"http://meshed.{space}.svc.cluster.local{ECHO}")
     assert found.exit_code == 0
     assert counted(client, space, "meshed", tls="no_identity") - before == found.sent
 
