@@ -33,7 +33,8 @@ class Run(_Value):
         errors: Of these, those that failed.
         requested_rps: Requests due within the window, a second.
         achieved_rps: Requests sent within the window, a second.
-        late: Share of the requests that were sent more than 1 ms after they were due.
+        late: Share of the requests that left more than 2 ms after they could have: the generator's
+            own doing, which ``response`` leaves out.
         response: Latency from the moment a request was due, of those that succeeded.
         service: Latency from the moment it was sent.
         sent: All requests of the run, warm-up included.

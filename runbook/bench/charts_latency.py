@@ -223,7 +223,7 @@ def omission(campaign: Campaign) -> Figure:
         f"n = {len(campaign.valid(worst[0]))} valid blocks, {worst[2].count} requests of "
         f"{worst[1]}",
         f"{percentile} from when it was due is {_ratio(worst, share)} times that from when it was "
-        f"sent; {100 * worst[4]:.2g} % of requests were sent more than 1 ms late",
+        f"sent; {100 * worst[4]:.2g} % of requests were sent more than 2 ms late",
     )
     title = "Latency from when a request was due, and from when it was sent"
     with Sheet(title, notes, frame.stamp(campaign), height=2.9) as sheet:

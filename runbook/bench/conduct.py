@@ -36,6 +36,8 @@ __all__ = ["Conductor"]
 
 _FRESH = 20.0  # seconds until a kubelet has looked again: every 10 to 15 s, told in whole ones
 _FAILURES = 3  # loads in a row that may fail before the campaign gives up
+_IDLE, _IDLE_REHEARSED = 60.0, 6.0
+"""Seconds without load; the rehearsal's kubelets measure when they are asked."""
 _PROBE_TURN = 2.0  # seconds between two lines of the probe
 
 
@@ -92,10 +94,10 @@ class Conductor:
     def rest(self, campaign: Campaign) -> Campaign:
         """Look at everything before and after a time without load, and keep both.
 
-        It takes as long as two runs: kubelets look every 10 s or so, and cut times to the second.
+        Long enough for what kubelets say: they look every 10 s or so, and cut times to the second.
         """
         self._loader(campaign).sweep()
-        length = 2 * (campaign.design.warmup + campaign.design.seconds)
+        length = _IDLE_REHEARSED if self.cluster.rehearsal else _IDLE
         cells = campaign.design.cells
         pods = self._pods(cells[0])
         nodes = self._nodes(*(node for cell in cells for node in (cell.node, cell.client)))
