@@ -23,6 +23,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
 from matplotlib.font_manager import FontProperties
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.lines import Line2D
 from PIL import Image
 
@@ -156,9 +157,19 @@ class Sheet:
         legend.set_in_layout(False)
 
     def settle(self) -> None:
-        """Lay the axes out, so that places in them are final."""
+        """Lay the axes out, once: places in them are final, and the SVG gets the very same.
+
+        The solver of the layout goes through its constraints in an order of chance, which shows in
+        the last bits of its answer and thereby in an SVG: places are rounded.
+        """
         engine: Any = self.drawing.get_layout_engine()
+        if isinstance(engine, PlaceHolderLayoutEngine):
+            return
         engine.execute(self.drawing)
+        self.drawing.set_layout_engine("none")
+        for axes in self.drawing.axes:
+            left, bottom, width, height = (round(part, 5) for part in axes.get_position().bounds)
+            axes.set_position((left, bottom, width, height))
 
     def finish(self, name: str, alt: str, table: show.Table | None = None) -> Figure:
         """Draw everything.
@@ -169,7 +180,6 @@ class Sheet:
             table: The numbers in it.
         """
         self.settle()
-        self.drawing.set_layout_engine("none")  # the SVG gets the very same places
         self._canvas.draw()
         pixels = np.asarray(self._canvas.buffer_rgba())[:, :, :3]
         return Figure(
