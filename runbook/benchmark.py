@@ -138,8 +138,10 @@ def publish(step: Step, campaign: Campaign | None) -> None:
         step.display(tables.note("Report", "no campaign has been measured yet"))
         return
     with step.part("Report"):
-        for figure in report.figures(campaign):
-            step.display(figure)
+        drawn = report.figures(campaign)
+        step.display(*drawn)
+        if drawn.left_out:
+            step.display(tables.note("Charts left out", "\n".join(drawn.left_out)))
         step.keep("campaign.json", campaign.to_json())
 
 

@@ -15,7 +15,7 @@ from runbook.bench.kubelet import PROXY
 from runbook.bench.stats import Interval
 
 if TYPE_CHECKING:
-    from runbook.bench.figure import Figure
+    from runbook.bench.charts import Report
 
 __all__ = ["Number", "figures", "footprint", "footprint_measures", "latency", "latency_measures"]
 
@@ -36,11 +36,11 @@ def footprint(campaign: Campaign) -> Footprint:
     return footprints.of(campaign)
 
 
-def figures(campaign: Campaign) -> list[Figure]:
+def figures(campaign: Campaign) -> Report:
     """Draw the charts that the data supports; the same data gives the same bytes."""
-    from runbook.bench import charts  # noqa: PLC0415 - matplotlib takes a second to load
+    from runbook.bench.charts import report  # noqa: PLC0415 - matplotlib takes a second to load
 
-    return charts.report(campaign, latency(campaign), footprint(campaign))
+    return report(campaign, latency(campaign), footprint(campaign))
 
 
 def latency_measures(found: Sequence[Effect]) -> Iterator[Number]:
