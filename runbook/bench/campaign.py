@@ -139,6 +139,14 @@ class Campaign(_Value):
         """When it began, in UTC, without a zone."""
         return datetime.strptime(self.id[:15], "%Y%m%d-%H%M%S")
 
+    @property
+    def generator(self) -> str:
+        """Name of the load generator with its version, as its runs say it."""
+        versions = sorted({run.version for block in self.blocks for run in block.runs})
+        if not versions:
+            return self.environment.generator
+        return "; ".join(f"fortio {v}" if v[:1].isdigit() else f"generator: {v}" for v in versions)
+
     def valid(self, cell: int) -> list[Block]:
         """Give the blocks of a cell that count."""
         return [block for block in self.blocks if block.cell == cell and not block.invalid]

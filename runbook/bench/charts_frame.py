@@ -55,7 +55,7 @@ def stamp(campaign: Campaign) -> Stamp:
     versions = [
         f"cluster {cluster.get('name', '')}, Kubernetes {cluster.get('version', '')}",
         f"Linkerd {where.linkerd}" if where.linkerd else "",
-        where.generator,
+        campaign.generator,
     ]
     began = f"{campaign.began:%Y-%m-%d %H:%M} UTC"
     run = [nodes, began, f"campaign {campaign.id}", f"runbook {where.runbook}"]
