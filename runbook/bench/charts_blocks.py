@@ -99,7 +99,9 @@ def blocks(campaign: Campaign, effects: Sequence[Effect]) -> Figure:
             made.append(axes)
         style.few_ticks(made[0].yaxis, 5)
         style.few_ticks(made[0].xaxis, 6, whole=True)
-        made[0].set_xlim(-0.7, max(block.number for block in campaign.blocks) + 0.7)
+        last = max(block.number for block in campaign.blocks)
+        room = max(0.7, 0.03 * last)
+        made[0].set_xlim(-room, last + room)
         if states:
             above = made[0] if columns == 1 else None
             heat = sheet.drawing.add_subplot(spec[rows, :], sharex=above)

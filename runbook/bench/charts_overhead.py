@@ -318,7 +318,7 @@ def _heat_panel(
             horizontalalignment="center",
             verticalalignment="center",
             fontsize=8,
-            color="white" if share > 0.6 else style.INK,
+            color=_readable(shades(share)),
         )
     axes.set_xticks(range(len(loads)), [str(load) for load in loads])
     axes.set_yticks(range(len(payloads)), [names.get(p, f"{p} B") for p in payloads])
@@ -327,6 +327,13 @@ def _heat_panel(
     axes.set_xlabel("RPS")
     axes.grid(visible=False)
     axes.tick_params(length=0)
+
+
+def _readable(background: tuple[float, float, float, float]) -> str:
+    """Give the colour of a text, by the luminance of what it lies on (WCAG 2, 1.4.3)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in background[:3]]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "white" if luminance < 0.18 else "black"
 
 
 def _heat_text(effect: Effect) -> str:
