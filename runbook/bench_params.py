@@ -57,7 +57,7 @@ class BenchParams(BaseModel):
         "busybox:1.37", "Image of the probe that reads a node's temperature and clock", min_length=1
     )
     bench_data: Text = field(
-        "", "Data of a campaign (data/63-campaign.json of a record); empty reads the cluster"
+        "", "Data of a campaign (data/63-campaign.json.gz of a record); empty reads the cluster"
     )
     prometheus_url: Text = field(
         "", "Address of a Prometheus that sees the nodes; empty does without"

@@ -22,7 +22,6 @@ from runbook.bench.pods import find_pods
 from runbook.bench.store import Store
 from runbook.bench.surroundings import differences, read_environment
 from runbook.bench.targets import Targets
-from runbook.errors import UsageError
 from runbook.result import Measure
 
 if TYPE_CHECKING:
@@ -98,15 +97,7 @@ def latest(step: Step) -> Campaign | None:
     name = step.params.bench_data
     if not name:
         return _store(step).newest()
-    try:
-        text = Path(name).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"cannot read {name}",
-            why=error.strerror or str(error),
-            fix="bench_data is the path of data/63-campaign.json in a record",
-        ) from None
-    return Campaign.from_json(text)
+    return Campaign.read(Path(name))
 
 
 def overhead(step: Step, campaign: Campaign | None) -> None:
@@ -142,7 +133,7 @@ def publish(step: Step, campaign: Campaign | None) -> None:
         step.display(*drawn)
         if drawn.left_out:
             step.display(tables.note("Charts left out", "\n".join(drawn.left_out)))
-        step.keep("campaign.json", campaign.to_json())
+        step.keep("campaign.json.gz", campaign.to_json())
 
 
 def _store(step: Step) -> Store:

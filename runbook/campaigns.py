@@ -42,7 +42,7 @@ def files(directory: Path) -> list[Path]:
     """Give the files of a record that hold a campaign: of its first attempt, then of later ones."""
     attempts = sorted(directory.glob("attempt-*"), key=lambda path: (len(path.name), path.name))
     folders = [place / "data" for place in (directory, *attempts)]
-    return [path for folder in folders for path in sorted(folder.glob("*campaign*.json"))]
+    return [path for folder in folders for path in sorted(folder.glob("*campaign*.json*"))]
 
 
 def read_file(path: Path) -> Campaign:
@@ -52,12 +52,12 @@ def read_file(path: Path) -> Campaign:
         UsageError: The file cannot be read, or holds no campaign.
     """
     try:
-        campaign = Campaign.from_json(path.read_text(encoding="utf-8"))
+        campaign = Campaign.read(path)
         campaign.began.isoformat()
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{path.name} cannot be read as a campaign",
-            why=getattr(error, "strerror", None) or str(error),
+            why=str(error),
             fix="`runbook records verify` says whether the record was changed",
         ) from None
     return campaign

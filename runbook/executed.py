@@ -6,6 +6,7 @@ And what it hands over as files: figures and data.
 from __future__ import annotations
 
 import base64
+import gzip
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -100,7 +101,8 @@ def detach(notebook: Mapping[str, Any], number: str) -> tuple[dict[str, Any], di
     """Take the files out of an executed notebook that it hands over: figures and data.
 
     A figure stays in the notebook as well, to be seen there. The text of data does not: in its
-    place is ``file``, where it is from where the notebook is.
+    place is ``file``, where it is from where the notebook is. A file whose name ends with ``.gz`` is
+    compressed, always to the same bytes.
 
     Args:
         notebook: Executed, already without secrets; it is left as it is.
@@ -149,7 +151,11 @@ def _content(data: Mapping[str, Any], forms: Mapping[str, Any]) -> bytes | None:
     match data.get("type"):
         case "data":
             text = data.get("text")
-            return text.encode("utf-8", "replace") if isinstance(text, str) else None
+            if not isinstance(text, str):
+                return None
+            content = text.encode("utf-8", "replace")
+            packed = str(data.get("name", "")).endswith(".gz")
+            return gzip.compress(content, mtime=0) if packed else content
         case "figure":
             lines = "".join(forms.get("image/png", ""))  # a notebook file may hold a list of them
             try:

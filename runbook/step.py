@@ -181,7 +181,8 @@ class Step:
         """Hand a file to the record, which keeps it as ``data/NN-name``; shows its name and size.
 
         Args:
-            name: Such as ``campaign.json``; the number of the notebook comes before it.
+            name: Such as ``campaign.json``; the number of the notebook comes before it. The record
+                compresses it when it ends with ``.gz``.
             text: Its content.
             media: Its media type.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
 from functools import cache
 from pathlib import Path
@@ -46,7 +47,8 @@ def history(*made: Campaign, current: Campaign | None = None) -> History:
 def put(folder: Path, campaign: Campaign) -> None:
     """Write a campaign where an attempt keeps it."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    (folder / "data/63-campaign.json").write_text(campaign.to_json(), encoding="utf-8")
+    packed = gzip.compress(campaign.to_json().encode(), mtime=0)
+    (folder / "data/63-campaign.json.gz").write_bytes(packed)
 
 
 def write(output: Path, number: int, campaign: Campaign) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,7 +87,7 @@ def test_the_record_holds_figures_and_the_campaign(record: Path, applied: dict[s
     figures = sorted((record / "figures").glob("63-*.png"))
     assert len(figures) >= 4
     assert all(figure.read_bytes().startswith(b"\x89PNG") for figure in figures)
-    campaign = Campaign.from_json((record / "data" / "63-campaign.json").read_text("utf-8"))
+    campaign = Campaign.read(record / "data" / "63-campaign.json.gz")
     assert campaign.complete
     assert campaign.environment.rehearsal
     assert len(campaign.blocks) >= 6
@@ -132,11 +131,9 @@ def test_verify_only_reads(place: Place, cluster: Cluster, applied: dict[str, An
 def test_a_report_from_the_data_of_a_record_needs_no_campaign_in_the_cluster(
     place: Place, record: Path
 ) -> None:
-    data = record / "data" / "63-campaign.json"
+    data = record / "data" / "63-campaign.json.gz"
     result, _ = place.run("--only", "62,63", "-p", f"bench_data={data}", *SHORT)
     again = place.output / result["run"]
-    assert json.loads((again / "data" / "63-campaign.json").read_text("utf-8")) == json.loads(
-        data.read_text("utf-8")
-    )
+    assert (again / "data" / data.name).read_bytes() == data.read_bytes()
     for figure in (record / "figures").glob("63-*.png"):
         assert (again / "figures" / figure.name).read_bytes() == figure.read_bytes()

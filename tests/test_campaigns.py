@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -49,8 +50,8 @@ def test_later_attempts_are_read(tmp_path: Path) -> None:
         records.put(directory / f"attempt-{attempt}", records.campaign(day=20 + attempt // 2))
     seal(directory)
     assert [str(path.relative_to(directory)) for path in campaigns.files(directory)] == [
-        *("data/63-campaign.json", "attempt-2/data/63-campaign.json"),
-        "attempt-10/data/63-campaign.json",
+        *("data/63-campaign.json.gz", "attempt-2/data/63-campaign.json.gz"),
+        "attempt-10/data/63-campaign.json.gz",
     ]
     assert [one.campaign.began.day for one in campaigns.read(tmp_path)[0]] == [20, 21, 25]
 
@@ -80,7 +81,7 @@ def test_rehearsals_are_passed_over(tmp_path: Path) -> None:
 
 
 def cut(directory: Path) -> None:
-    path = directory / "data/63-campaign.json"
+    path = directory / "data/63-campaign.json.gz"
     path.write_bytes(path.read_bytes()[:-9])
 
 
@@ -106,7 +107,7 @@ def silent(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (cut, "it is damaged: data/63-campaign.json was changed"),
+        (cut, "it is damaged: data/63-campaign.json.gz was changed"),
         (other, "it is damaged: 12-identity-issuer.html was changed"),
         (replaced, "it is a link, not a record"),
         (resumed, "it is not sealed: it was killed"),
@@ -145,8 +146,8 @@ def test_what_is_no_campaign_is_skipped_with_its_reason(
     tmp_path: Path, content: str, why: str
 ) -> None:
     directory = records.write(tmp_path, 1, records.campaign(day=20))
-    path = directory / "data/63-campaign.json"
-    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    path = directory / "data/63-campaign.json.gz"
+    path.write_bytes(gzip.compress(content.encode("utf-8", "surrogateescape")))
     seal(directory)
     found, (skipped,) = campaigns.read(tmp_path)
     assert found == []

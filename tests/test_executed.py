@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import json
 from typing import Any
 
@@ -176,3 +177,11 @@ def test_what_is_laid_out_otherwise_stays_as_it_is(output: dict[str, Any]) -> No
     made = notebook(output)
     assert detach(made, "63") == (made, {})
     assert json.loads(json.dumps(made)) == made
+
+
+def test_a_file_whose_name_says_so_is_compressed_to_the_same_bytes_every_time() -> None:
+    made = notebook(data("campaign.json.gz", '{"a": "é"}'), finished())
+    _, files = detach(made, "63")
+    (again,) = detach(made, "63")[1].values()
+    assert files == {"data/63-campaign.json.gz": again}
+    assert gzip.decompress(again) == '{"a": "é"}'.encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,7 @@ def test_a_record_without_a_campaign(tmp_path: Path) -> None:
 
 
 def test_data_that_cannot_be_read(record: Path) -> None:
-    (record / "data/63-campaign.json").write_bytes(b"{")
+    (record / "data/63-campaign.json.gz").write_bytes(gzip.compress(b"{"))
     with pytest.raises(UsageError, match="not the data of a campaign"):
         redraw.redraw(record, draw)
 

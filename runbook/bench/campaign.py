@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from datetime import datetime
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -156,6 +159,24 @@ class Campaign(_Value):
         return self.model_dump_json()
 
     @classmethod
+    def read(cls, path: Path) -> Campaign:
+        """Read a campaign from a file, compressed by gzip when its name says so.
+
+        Raises:
+            UsageError: The file cannot be read, or holds no campaign.
+        """
+        try:
+            content = path.read_bytes()
+            text = gzip.decompress(content) if path.suffix == ".gz" else content
+            return cls.from_json(text.decode("utf-8"))
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"{path.name} cannot be read as a campaign",
+                why=getattr(error, "strerror", None) or str(error) or type(error).__name__,
+                fix="give the file data/63-campaign.json.gz of a record",
+            ) from None
+
+    @classmethod
     def from_json(cls, text: str) -> Campaign:
         """Read a campaign.
 
@@ -170,5 +191,5 @@ class Campaign(_Value):
             raise UsageError(
                 "this is not the data of a campaign, or of another version of the runbook",
                 why=f"{place}: {first['msg']}",
-                fix="give the file data/63-campaign.json of a record",
+                fix="give the file data/63-campaign.json.gz of a record",
             ) from None
