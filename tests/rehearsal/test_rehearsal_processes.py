@@ -127,13 +127,19 @@ def ask(port: int, request: bytes = HEAD, times: int = 1) -> list[bytes]:
     return answers
 
 
+def admin(relay: Process, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", relay.addresses[4191], timeout=10)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, text
+
+
 def metrics(relay: Process) -> str:
-    answer = b""
-    with socket.create_connection(("127.0.0.1", relay.addresses[4191]), timeout=10) as connection:
-        connection.sendall(b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n")
-        while b"proxy_build_info" not in answer:
-            answer += connection.recv(65536)
-    return answer.decode()
+    status, text = admin(relay, "/metrics?x=y")
+    assert status == 200
+    return text
 
 
 def test_two_proxies_prove_themselves_to_each_other(relays: Relays) -> None:
@@ -237,6 +243,13 @@ def test_a_renewed_certificate_is_taken_up(relays: Relays) -> None:
     write_files(relays.root / "server" / "identity", second.files)
     ask(server.addresses[8080])
     assert total(metrics(server), "control_identity_cert_refreshes_total") == 2
+
+
+def test_admin_endpoints(relays: Relays) -> None:
+    server = relays.server(1, None)
+    assert admin(server, "/ready") == (200, "ready\n")
+    assert admin(server, "/live") == (200, "live\n")
+    assert admin(server, "/shutdown")[0] == 404
 
 
 def test_a_new_route_counts_for_the_next_connection(relays: Relays) -> None:

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbook.rehearsal.images import fortio
-from runbook.rehearsal.images.proxy import ignores
+from runbook.rehearsal.images.kinds import Situation
+from runbook.rehearsal.images.proxy import Proxy, ignores
 from runbook.rehearsal.traffic import delays, echo, flags, generator, histogram, probe
 from runbook.rehearsal.traffic.clock import Clock
 from runbook.rehearsal.traffic.heads import PREFACE, Frames, Heads
@@ -205,6 +206,34 @@ def test_ports_that_go_past_the_proxy() -> None:
     pod["spec"] = {"initContainers": [init]}  # what the pod was really told counts
     assert not ignores(pod, 80, inbound=True)
     assert ignores(pod, 4191, inbound=True)
+
+
+@pytest.mark.parametrize(
+    ("by", "line"),
+    [
+        ("linkerd/proxy-injector stable-2.11.5", 11),
+        ("linkerd/proxy-injector stable-2.14.10", 14),
+        ("linkerd/proxy-injector edge-24.1.3", 14),
+        ("linkerd/proxy-injector edge-24.8.2", 16),
+        ("linkerd/proxy-injector edge-25.10.7", 19),
+        ("linkerd/proxy-injector edge-26.6.3", 20),
+        ("", 20),
+    ],
+)
+def test_a_relay_is_of_the_line_that_injected_it(by: str, line: int) -> None:
+    pod: Any = {
+        "metadata": {"annotations": {"linkerd.io/created-by": by, "x": "y"}},
+        "spec": {"containers": [container("server -tcp-port disabled"), {"name": "linkerd-proxy"}]},
+    }
+    env = {
+        "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS": "-----BEGIN CERTIFICATE-----",
+        "LINKERD2_PROXY_ADMIN_LISTEN_ADDR": "0.0.0.0:4291",
+    }
+    made = Proxy().start(Situation(pod, pod["spec"]["containers"][1], env, {}))
+    assert made.extra["line"] == line
+    assert made.ports == (4291, 8080, 8079)
+    pod["spec"]["containers"].pop(0)  # nothing beside it carries load
+    assert not Proxy().start(Situation(pod, pod["spec"]["containers"][0], env, {})).module
 
 
 def test_delays_on_purpose() -> None:
