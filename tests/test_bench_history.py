@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import campaign_records as records
@@ -28,8 +29,8 @@ def text(history: History) -> str:
     )
 
 
-def outcomes(history: History) -> Any:
-    context: Any = None
+def outcomes(history: History, *, rehearsal: bool = False) -> Any:
+    context: Any = SimpleNamespace(cluster=SimpleNamespace(rehearsal=rehearsal))
     return run_checks(bench_history.checks(history), context).outcomes
 
 
@@ -53,6 +54,13 @@ def test_what_was_skipped_is_said() -> None:
     assert "run 11 reason 11" in said
     assert "and 2 older ones" in said
     assert "run 1 " not in said
+
+
+def test_a_regression_on_a_rehearsal_is_a_warning() -> None:
+    """Its numbers are those of the machine it runs on, whatever else that does."""
+    made = [records.campaign(day=20), records.campaign(day=21, delay=4.0)]
+    (told,) = outcomes(history(*made), rehearsal=True)
+    assert told.verdict == "warn"
 
 
 def test_a_regression_is_a_failed_check() -> None:
