@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -192,6 +193,17 @@ def test_logs_and_statistics(client: Client, space: str) -> None:
     mine = [e for e in summary["pods"] if e["podRef"]["uid"] == found["metadata"]["uid"]]
     assert mine[0]["containers"][0]["memory"]["workingSetBytes"] > 0
     assert summary["node"]["cpu"]["usageNanoCores"] > mine[0]["cpu"]["usageNanoCores"]
+
+
+def test_statistics_wait_for_no_pod(twin: Twin, client: Client, space: str) -> None:
+    """A kubelet that works on a pod waits for the API server, which must not wait for it."""
+    pod(client, space)
+    node = until(lambda: running(client, space))["spec"]["nodeName"]
+    with contextlib.ExitStack() as held:
+        for sandbox in list(twin.backend.to._pods.values()):  # type: ignore[attr-defined]
+            held.enter_context(sandbox.lock)
+        for path in ("stats/summary", "metrics/resource", "metrics/cadvisor"):
+            assert client.request("GET", f"/api/v1/nodes/{node}/proxy/{path}")
 
 
 def test_deleted_pod_goes_and_its_address_is_free_again(client: Client, space: str) -> None:

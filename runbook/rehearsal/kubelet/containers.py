@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from runbook.rehearsal.images import Image, Situation, find
 from runbook.rehearsal.kubelet.leaves import Leaf
 from runbook.rehearsal.kubelet.processes import Process
 
-__all__ = ["IDLE_CPU", "IDLE_MEMORY", "PROXY", "Container"]
+__all__ = ["IDLE_CPU", "IDLE_MEMORY", "PROXY", "Account", "Container"]
 
 PROXY = "linkerd-proxy"
 
@@ -24,6 +25,25 @@ IDLE_MEMORY = 12 * 2**20
 """Bytes a simulated container is said to hold."""
 _FIRST_BACKOFF, _LAST_BACKOFF = 10.0, 300.0
 """Seconds before a crashed container runs again, as a kubelet counts them."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a container has used, at one moment.
+
+    Args:
+        since: When this run began; empty when none does.
+        cpu: CPU nanoseconds of this run.
+        spent: CPU nanoseconds of the runs before.
+        resident: Bytes of memory.
+        own: Those of them that are its own (anonymous).
+    """
+
+    since: str
+    cpu: int
+    spent: int
+    resident: int
+    own: int
 
 
 @dataclass
@@ -56,7 +76,8 @@ class Container:
     process: Process | None = None
     situation: Situation | None = None
     leaf: Leaf | None = None
-    spent: int = 0
+    _spent: int = 0
+    _tally: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.image = find(self.spec)
@@ -92,20 +113,20 @@ class Container:
         """Give the seconds between its last end and its next start."""
         return float(min(_FIRST_BACKOFF * 2 ** max(0, self.crashes - 2), _LAST_BACKOFF))
 
-    @property
-    def cpu(self) -> int:
-        """Give the CPU nanoseconds of this run: measured of a process, else assumed."""
-        process = self.process  # it may go at any time
-        if process is not None:
-            return process.cpu
-        return int(IDLE_CPU * max(kinds.age(self.running_since), 0)) if self.running_since else 0
+    def account(self) -> Account:
+        """Say what it has used: measured of a process, else assumed.
 
-    @property
-    def memory(self) -> tuple[int, int]:
-        """Give resident and anonymous bytes: measured of a process, else assumed."""
-        process = self.process
-        found = process.memory if process is not None else (0, 0)
-        return found if found[0] else (IDLE_MEMORY, IDLE_MEMORY)
+        No run is counted twice or not at all, whenever this is asked.
+        """
+        with self._tally:
+            found = self.process.memory if self.process is not None else (0, 0)
+            resident, own = found if found[0] else (IDLE_MEMORY, IDLE_MEMORY)
+            return Account(self.running_since, self._cpu(), self._spent, resident, own)
+
+    def _cpu(self) -> int:
+        if self.process is not None:
+            return self.process.cpu
+        return int(IDLE_CPU * max(kinds.age(self.running_since), 0)) if self.running_since else 0
 
     def run(self) -> None:
         """Note that it has started."""
@@ -121,9 +142,10 @@ class Container:
         """Note that it has ended."""
         tail = self.lines[-1].partition(" ")[2] if self.lines else ""
         started = self.running_since or kinds.now()
-        self.spent += self.cpu
-        self.process = None
-        self.running_since = ""
+        with self._tally:
+            self._spent += self._cpu()
+            self.process = None
+            self.running_since = ""
         self.ended = {
             "exitCode": code,
             "reason": reason or ("Completed" if code == 0 else "Error"),

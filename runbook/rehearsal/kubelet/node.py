@@ -163,9 +163,9 @@ class Kubelet:
             namespace, name = sandbox.key
             pod = self._cluster.cache.get(kinds.PODS, name, namespace)
             if pod is None or pods.terminal(pod):
-                spent += sum(container.spent + container.cpu for container in sandbox.all())
+                spent += _used(sandbox)
             else:
-                running.append(Running(pod, sandbox.started, sandbox.all(), sandbox.lock))
+                running.append(Running(pod, sandbox.started, sandbox.all()))
         return running, spent
 
     def _heat(self) -> None:
@@ -412,7 +412,7 @@ class Kubelet:
                 self._kill(container, 143)
         with self._accounts:
             if self._pods.pop(sandbox.uid, None) is not None:
-                self._spent[sandbox.node] += sum(c.spent for c in sandbox.all())
+                self._spent[sandbox.node] += _used(sandbox)
         shutil.rmtree(sandbox.directory, ignore_errors=True)
 
     def _report(self, pod: Object, sandbox: Sandbox) -> None:
@@ -431,6 +431,12 @@ class Kubelet:
 
     def _warn(self, pod: Object, reason: str, text: str) -> None:
         self._cluster.record.warning(kinds.PODS, pod, _SOURCE, reason, text)
+
+
+def _used(sandbox: Sandbox) -> int:
+    """Give the CPU nanoseconds a pod has used in all."""
+    accounts = [container.account() for container in sandbox.all()]
+    return sum(account.cpu + account.spent for account in accounts)
 
 
 def _awaited(container: Container) -> bool:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from runbook.rehearsal.client import Object
 from runbook.rehearsal.controllers import kinds
-from runbook.rehearsal.kubelet.containers import Container
+from runbook.rehearsal.kubelet.containers import Account, Container
 
 __all__ = ["Running", "cadvisor", "resource", "summary"]
 
@@ -29,19 +28,18 @@ class Running:
         pod: The pod.
         started: When the kubelet took it on.
         containers: All its containers; those that do not run are left out of all figures.
-        lock: Held by who changes them, so that no run is counted twice or not at all.
     """
 
     pod: Object
     started: str
     containers: Sequence[Container]
-    lock: AbstractContextManager[object]
 
     def measure(self, stamp: str) -> tuple[Object, int]:
         """Give its entry in the summary, and the CPU nanoseconds of its runs that are over."""
-        with self.lock:
-            spent = sum(container.spent for container in self.containers)
-            return _pod(self, stamp), spent
+        accounts = [(container.name, container.account()) for container in self.containers]
+        spent = sum(account.spent for _, account in accounts)
+        entries = [_container(name, found, stamp) for name, found in accounts if found.since]
+        return _pod(self, entries, stamp), spent
 
 
 def summary(node: Object, pods: Sequence[Running], spent: int = 0) -> Object:
@@ -114,11 +112,13 @@ def cadvisor(pods: Sequence[Running], *, labelled: bool) -> str:
     """
     rows: dict[str, list[str]] = {}
     for running in pods:
-        own = [container for container in running.containers if container.running_since]
+        accounts = [(container, container.account()) for container in running.containers]
+        accounts = [(container, account) for container, account in accounts if account.since]
+        own = [container for container, _ in accounts]
         for name, values in (
-            ("container_cpu_usage_seconds_total", [c.cpu / 1e9 for c in own]),
-            ("container_memory_working_set_bytes", [float(c.memory[0]) for c in own]),
-            ("container_memory_rss", [float(c.memory[1]) for c in own]),
+            ("container_cpu_usage_seconds_total", [a.cpu / 1e9 for _, a in accounts]),
+            ("container_memory_working_set_bytes", [float(a.resident) for _, a in accounts]),
+            ("container_memory_rss", [float(a.own) for _, a in accounts]),
         ):
             found = rows.setdefault(name, [])
             for container, value in zip((None, *own), (sum(values), *values), strict=True):
@@ -161,9 +161,8 @@ def _now() -> int:
     return time.time_ns() // 10**6
 
 
-def _pod(running: Running, stamp: str) -> Object:
+def _pod(running: Running, entries: list[Object], stamp: str) -> Object:
     meta = running.pod["metadata"]
-    entries = [_container(c, running.started, stamp) for c in running.containers if c.running_since]
     return {
         "podRef": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]},
         "startTime": running.started,
@@ -182,18 +181,16 @@ def _pod(running: Running, stamp: str) -> Object:
     }
 
 
-def _container(container: Container, started: str, stamp: str) -> Object:
-    begun = container.running_since or started
-    used, (resident, own) = container.cpu, container.memory
+def _container(name: str, account: Account, stamp: str) -> Object:
     return {
-        "name": container.name,
-        "startTime": begun,
+        "name": name,
+        "startTime": account.since,
         "cpu": {
             "time": stamp,
-            "usageNanoCores": int(used / max(kinds.age(begun), 1.0)),
-            "usageCoreNanoSeconds": used,
+            "usageNanoCores": int(account.cpu / max(kinds.age(account.since), 1.0)),
+            "usageCoreNanoSeconds": account.cpu,
         },
-        "memory": _memory(resident, own, stamp),
+        "memory": _memory(account.resident, account.own, stamp),
     }
 
 
