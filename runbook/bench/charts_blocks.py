@@ -63,11 +63,12 @@ def blocks(campaign: Campaign, effects: Sequence[Effect]) -> Figure:
     valid = sum(not block.invalid for block in campaign.blocks)
     percentile = style.percentile(campaign.design.quantile)
     notes = [
-        f"{frame.common(cells)}; n = {len(campaign.blocks)} blocks, {valid} of them valid; line "
+        f"{frame.common(cells)}; blocks: n = {len(campaign.blocks)}, {valid} of them valid; line "
         "and band: the effect and its 95 % interval".lstrip("; "),
         *_reasons(letters),
         *(["neither temperature nor frequency of the nodes could be read"] if not states else []),
         *([f"{len(left)} more cells are in the table"] if left else []),
+        *([f"below: the {_NODES} hottest of {len(states)} nodes"] if len(states) > _NODES else []),
     ]
     columns = 1 if len(numbers) == 1 else 2 if len(numbers) <= 4 else 4
     rows = -(-len(numbers) // columns)
@@ -246,7 +247,8 @@ def _least(values: Iterable[float | None]) -> float | None:
 
 
 def _strip(heat: Axes, clock: Axes, states: dict[str, list[_State]]) -> None:
-    shown = list(states.items())[:_NODES]
+    shown = sorted(states.items(), key=lambda item: -(_most(s.temperature for s in item[1]) or 0))
+    shown = sorted(shown[:_NODES])
     for place, (node, known) in enumerate(shown):
         colour = style.SERIES[place % len(style.SERIES)]
         look: dict[str, Any] = {
@@ -257,7 +259,8 @@ def _strip(heat: Axes, clock: Axes, states: dict[str, list[_State]]) -> None:
         for axes, field in ((heat, "temperature"), (clock, "mhz")):
             points = [(s.number, getattr(s, field)) for s in known if getattr(s, field) is not None]
             if points:
-                axes.plot(*zip(*points, strict=True), label=node, **look)
+                mark = "." if len(points) < 40 else ""
+                axes.plot(*zip(*points, strict=True), label=node, marker=mark, **look)
     throttled = sorted({s.number for known in states.values() for s in known if s.throttled})
     for axes in (heat, clock):
         axes.margins(y=0.25)

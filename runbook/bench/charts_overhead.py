@@ -44,8 +44,8 @@ def forest(campaign: Campaign, effects: Sequence[Effect]) -> Figure:
     rows = _rows(drawn)
     notes = [
         f"{_common(drawn)}{frame.basis(drawn)}; lines are 95 % intervals (block bootstrap)",
-        "grey: what baseline differs from itself (A/A noise); filled marks lie outside of it and "
-        "their interval excludes 0, hollow ones are not resolved",
+        "grey: what baseline differs from itself (A/A noise); filled: resolved from 0 and from the "
+        "noise (secondary endpoints by Holm's rule); hollow: not",
     ]
     if len(drawn) < len(every):
         notes.append("other percentiles: see the table")
@@ -142,7 +142,7 @@ def _scale(axes: Axes, effects: Sequence[Effect]) -> str:
         axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=threshold))
         axes.xaxis.set_major_formatter(FuncFormatter(style.signed))
         return f"ms, logarithmic beyond ± {style.plain(threshold)}"
-    room = 0.06 * (high - low)
+    room = 0.06 * (high - low) or 1.0  # nothing to show but words
     axes.set_xlim(low - room, high + room)
     style.few_ticks(axes.xaxis, 8)
     return "ms"
@@ -158,6 +158,8 @@ def _headline(effects: Sequence[Effect]) -> str:
     for effect in effects:
         if effect.primary:
             where = f", {effect.cell.title}" if len({e.cell for e in effects}) > 1 else ""
+            if effect.claim == "too few" and not where:
+                return effect.wording
             return f"{effect.percentile}{where}: {effect.wording}".replace(": ", " ", not where)
     return ""
 

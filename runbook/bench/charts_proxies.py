@@ -86,8 +86,8 @@ def proxies(campaign: Campaign, costs: Footprint) -> Figure:
 
 
 def _look(nodes: Sequence[str], node: str) -> style.Look:
-    """Give a node its look; the only one has that of the meshed arm."""
-    if len(nodes) == 1:
+    """Give a node its look; of a single one, or of too many to tell apart, that of the arm."""
+    if len(nodes) == 1 or len(nodes) > _NODES:
         return style.arm("meshed")
     at = nodes.index(node) % len(style.SERIES)
     return style.Look(node, style.SERIES[at], "sDo^vPX*"[at], ("-", "--", "-.", ":")[at % 4])
@@ -122,7 +122,10 @@ def _line(axes: Axes, fit: Fit, campaign: Campaign, look: style.Look) -> None:
 
 def _at(nodes: Sequence[str], cost: Cost) -> float:
     """Give the place of a node's mark: beside those of other nodes at the same rate."""
-    return float(cost.cell.rps * 1.035 ** (nodes.index(cost.cell.node) - (len(nodes) - 1) / 2))
+    step = min(0.035, 0.15 / len(nodes))
+    return float(
+        cost.cell.rps * math.exp(step * (nodes.index(cost.cell.node) - (len(nodes) - 1) / 2))
+    )
 
 
 def _memory(axes: Axes, cost: Cost, at: float, look: style.Look) -> None:

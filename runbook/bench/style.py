@@ -113,7 +113,7 @@ class Look:
 ARMS = {
     "baseline": Look("baseline", "#0072B2", "o", "-"),
     "meshed": Look("meshed", "#D55E00", "s", "--"),
-    "skipped": Look("proxy there, not in the way", "#009E73", "D", ":"),
+    "skipped": Look("skipped (proxy not in the way)", "#009E73", "D", ":"),
 }
 
 
@@ -172,7 +172,9 @@ def log_axis(axis: Axis) -> None:
 
 def few_ticks(axis: Axis, most: int = 6, *, whole: bool = False) -> None:
     """Put few, round ticks on a linear axis."""
-    axis.set_major_locator(MaxNLocator(nbins=most, integer=whole, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_locator(
+        MaxNLocator(nbins=most, integer=whole, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10])
+    )
     axis.set_major_formatter(FuncFormatter(signed))
 
 

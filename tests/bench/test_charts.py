@@ -283,6 +283,17 @@ def test_the_cell_where_waiting_hides_most_is_shown() -> None:
     assert "25 % of requests were sent" in text_of(figure)
 
 
+def test_one_block_has_charts_but_no_interval_and_no_claim() -> None:
+    campaign, found, costs = analysed(samples.campaign(blocks=1, cells=(ONE,), seconds=5))
+    made = charts.report(campaign, found, costs)
+    assert made[0].title == "What the mesh adds to latency: too few blocks for an interval (1 of 3)"
+    assert not any("±" in text_of(figure) or "nan" in text_of(figure) for figure in made)
+    blocks = next(figure for figure in made if figure.name == "blocks")
+    assert blocks._drawing is not None
+    ticks: Any = blocks._drawing.axes[0].get_xticks()
+    assert all(tick == int(tick) for tick in ticks)
+
+
 def test_blocks_say_heat_and_throttling() -> None:
     campaign, found, _ = one()
     hot = tuple(
