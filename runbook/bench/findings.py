@@ -142,7 +142,7 @@ def load(context: Context, *, campaign: Campaign | None) -> Iterator[Outcome]:
             f"{cell}, {arm}: the load was answered",
             "fail" if errors > _ERRORS else "warn" if saturated else "pass",
             expected=f"at least {_ACHIEVED:.0%} of the rate, errors at most {_ERRORS:.1%}",
-            seen=f"{reached:.1%} of the rate, {errors:.2%} errors of {sent} requests",
+            seen=f"{reached:.2%} of the rate, {errors:.2%} errors of {sent} requests",
             why="the server fails requests"
             if errors > _ERRORS
             else "past saturation, latency measures how long the run was",
