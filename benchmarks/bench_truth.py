@@ -41,6 +41,8 @@ COVERAGE = 0.93
 FALSE_CLAIMS = 0.05
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 PRIMARY = 0.99
+HELD = 5.0
+"""Delay of real campaigns, in ms."""
 CLAIMS = ("slower", "faster")
 
 
@@ -174,7 +176,9 @@ that are flagged (bar {FALSE_CLAIMS:.0%}).
 def real(pairs: int) -> bool:
     """Measure campaigns on a rehearsal cluster, in pairs without and with a delay of 5 ms.
 
-    What the stand-ins cost by themselves is not known, so that the truth is about the change.
+    What the stand-ins cost by themselves is not known, so that the truth is about the change. The
+    proxy holds a request for 5 ms at least, and tells the mean, which late timers raise more than
+    the median: the truth of the median lies between these two.
     """
     from rehearsed import Rehearsal  # noqa: PLC0415 - of no use to the processes of the rest
 
@@ -184,19 +188,19 @@ def real(pairs: int) -> bool:
         Rehearsal(Path(directory)) as place,
     ):
         for _ in range(pairs):
-            plain, held = place.measure(0.0), place.measure(5.0)
+            plain, held = place.measure(0.0), place.measure(HELD)
             first, second = (
                 next(effect for effect in effects.of(each.campaign, ()) if effect.primary)
                 for each in (plain, held)
             )
             moved = effects.compare(first, second).moved
-            kept.append(moved.low <= held.held <= moved.high)
+            kept.append(moved.low <= held.held and moved.high >= HELD)
             print(f"  without: {first.wording}, {first.blocks} blocks")
-            print(f"  with {held.held:.2f} ms held: {second.wording}, {second.blocks} blocks")
+            print(f"  {HELD} to {held.held:.2f} ms held: {second.wording}, {second.blocks} blocks")
             change = f"{moved.value:.2f} ms ({moved.low:.2f} to {moved.high:.2f})"
             print(f"  change: {change} {'holds it' if kept[-1] else 'MISSES it'}", flush=True)
-    # So many misses of 95 % intervals happen by chance in one of a hundred such series.
-    allowed = int(binom.ppf(0.99, pairs, 1 - CONFIDENCE))
+    # So many misses of 95 % intervals happen by chance in one of twenty such series.
+    allowed = int(binom.ppf(0.95, pairs, 1 - CONFIDENCE))
     return kept.count(False) <= allowed
 
 

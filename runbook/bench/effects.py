@@ -4,7 +4,7 @@ The claim is the difference of percentiles of all latencies of either arm togeth
 widened block bootstrap over all valid blocks. The Hodges-Lehmann shift of block differences stands
 beside it; it is narrower where blocks have much in common, but answers another question (what is
 added within a block) and does not cover the former where blocks vary and the delay is not the same
-for all requests: 0 to 95 % in ``benchmarks/bench_truth.py``.
+for all requests: 17 % in the last line of ``benchmarks/bench_truth.py``.
 
 An effect is claimed if its interval excludes 0 *and* it is larger than the noise floor, what
 baseline shows against itself. One endpoint is primary: the design's quantile, of the first arm

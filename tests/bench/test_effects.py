@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import samples
 from samples import CELL, World
+from scipy import stats as scipy_stats
 
 from runbook.bench import effects
 from runbook.bench.campaign import Block, Campaign, Run
@@ -126,6 +127,31 @@ def test_blocks_that_lack_a_run_do_not_count() -> None:
     runs[1] = runs[1][:3]
     runs[4] = (runs[4][0].model_copy(update={"response": Histogram()}), *runs[4][1:])
     assert primary(with_runs(campaign, runs)).blocks == 6
+
+
+def test_requests_are_those_of_the_arm_with_fewer() -> None:
+    campaign = samples.campaign(blocks=4)
+    for arm in ("baseline", "meshed"):
+        runs = [block.runs for block in campaign.blocks]
+        few = Histogram.of([0.004] * 10)
+        runs[2] = tuple(
+            run.model_copy(update={"response": few}) if run.arm == arm else run for run in runs[2]
+        )
+        found = primary(with_runs(campaign, runs))
+        assert found.requests == 3 * 2 * 3000 + 2 * 10, arm
+
+
+def test_intervals_have_the_t_quantile_of_the_pilot() -> None:
+    """Eight blocks of twenty decided how many there are; or all of them did."""
+    campaign = samples.campaign(blocks=20)
+    longer = campaign.design.model_copy(update={"pilot": 20})
+    of_eight, of_all = primary(campaign), primary(campaign.model_copy(update={"design": longer}))
+    t = [float(scipy_stats.t.ppf(0.975, freedom)) for freedom in (7, 19)]
+    assert of_eight.difference.half / of_all.difference.half == pytest.approx(t[0] / t[1])
+    # and the p-value goes with the interval
+    side = of_eight.difference.value - of_eight.difference.low
+    expected = 2 * scipy_stats.t.sf(of_eight.difference.value / side * t[0], 7)
+    assert of_eight.p == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("blocks", [0, 1, 2])
