@@ -4,7 +4,7 @@ A :class:`Sheet` is the paper a chart is drawn on: it puts the title (with REHEA
 it was one), what the chart rests on, and where it was measured around the axes. Nothing of pyplot
 is used, so no state is left behind, and no window can open.
 
-The picture is a PNG of 150 dots an inch with a palette of 128 colours, a third of its full size,
+The picture is a PNG of 150 dots an inch with a palette of few colours, a third of its full size,
 and an SVG with its letters as shapes, so that neither depends on the fonts of a machine. Neither
 holds a date or a version; the same data gives the same bytes with the same matplotlib.
 """
@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure as Drawing
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
@@ -33,7 +34,7 @@ from runbook.bench import style
 __all__ = ["Figure", "Sheet", "Stamp"]
 
 _MARGIN = 0.12  # inches
-_COLOURS = 128  # of a picture
+_FREQUENT, _BLENDED = 24, 96  # colours of a picture
 _GAP = 0.05  # between title and notes, inches
 _TITLE, _NOTE, _STAMP = 11.0, 8.5, 7.0  # font sizes, points
 
@@ -283,9 +284,32 @@ def _line(size: float) -> float:
 
 
 def _png(pixels: np.ndarray[Any, Any]) -> bytes:
-    """Give a PNG with a palette: charts have few colours, and edges blend into few more."""
+    """Give a PNG with a palette: charts have few colours, and edges blend into few more.
+
+    The colours of the style and the most frequent ones stay exactly as they are, also where only a
+    few pixels have them; all others go to the nearest of these and of Pillow's own choice.
+    """
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    few = image.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    counted = image.getcolors(image.width * image.height) or []
+    counted.sort(key=lambda one: (-one[0], one[1]))
+    seen = np.array([colour for _, colour in counted], dtype=np.int32)
+    named = {tuple(round(255 * part) for part in to_rgb(colour)) for colour in style.COLOURS}
+    exact = [c for n, (_, c) in enumerate(counted) if n < _FREQUENT or c in named]
+    blended = image.quantize(_BLENDED, method=Image.Quantize.MEDIANCUT).getpalette() or []
+    palette = np.concatenate([np.array(exact), np.array(blended).reshape(-1, 3)])
+    nearest = ((seen[:, None, :] - palette[None, :, :]) ** 2).sum(axis=2).argmin(axis=1)
+    table = np.zeros(1 << 24, dtype=np.uint8)
+    table[_packed(seen)] = nearest
+    few = Image.fromarray(table[_packed(pixels.astype(np.int32))])
+    few.putpalette(palette.astype(np.uint8).tobytes())
     out = io.BytesIO()
     few.save(out, "PNG", optimize=True, dpi=(style.DPI, style.DPI))
     return out.getvalue()
+
+
+def _packed(colours: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Give each colour as one number."""
+    packed: np.ndarray[Any, Any] = (
+        (colours[..., 0] << 16) | (colours[..., 1] << 8) | colours[..., 2]
+    )
+    return packed

@@ -50,6 +50,9 @@ SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0
 
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "++++", "oo", "--")
 
+COLOURS = (INK, MUTED, BAND, INVALID, PUBLISHED, REHEARSAL, *SERIES, "#ffffff")
+"""Every colour that says something."""
+
 _RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,

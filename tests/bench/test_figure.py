@@ -52,6 +52,19 @@ def test_picture_is_small_and_of_the_promised_size() -> None:
     assert set(image.info) <= {"dpi"}, "no date, no version, no comment"
 
 
+def test_a_colour_of_few_pixels_stays_what_it_is() -> None:
+    with Sheet("t", (), Stamp(LINES, rehearsal=False), height=4) as sheet:
+        axes = sheet.drawing.add_subplot()
+        shades = [f"C{n}" for n in range(10)]
+        axes.bar(range(400), [1] * 400, color=[shades[n % 10] for n in range(400)])
+        axes.plot([1], [2], **style.arm("meshed").line())
+        image = Image.open(io.BytesIO(sheet.finish("x", "y").png)).convert("RGB")
+    meshed = Image.new("RGB", (1, 1), style.arm("meshed").colour).getpixel((0, 0))
+    white = sum(count for count, colour in image.getcolors(1 << 24) or () if colour == (255,) * 3)
+    assert meshed in {colour for _, colour in image.getcolors(1 << 24) or ()}
+    assert white > 10_000
+
+
 def test_same_data_same_bytes() -> None:
     first, second = draw(), draw()
     assert first.png == second.png
