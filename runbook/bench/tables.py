@@ -102,7 +102,7 @@ def effects(found: Sequence[Effect], *, badge: str) -> Table:
             _span(effect.baseline.value, effect.claim),
             _span(effect.loaded.value, effect.claim),
             effect.wording,
-            f"{effect.floor:.2f}",
+            _span(effect.floor, effect.claim),
             f"{effect.blocks} / {effect.requests}",
         )
         for effect in found
@@ -156,7 +156,9 @@ def footprint(found: Footprint, *, badge: str) -> Iterator[Table]:
             badge=badge,
         )  # fmt: skip
     if found.missing:
-        yield note("Could not be read", "\n".join(found.missing[:_MOST_MISSING]))
+        more = len(found.missing) - _MOST_MISSING
+        rest = (f"and {more} more",) if more > 0 else ()
+        yield note("Could not be read", "\n".join((*found.missing[:_MOST_MISSING], *rest)))
 
 
 def _cost(cost: Cost) -> tuple[str, ...]:
