@@ -51,7 +51,7 @@ def percentiles(campaign: Campaign) -> Figure:
     ]
     rows = frame.rows_of(len(cells), _columns(len(cells)))
     height = 3.6 if rows == 1 else 1.75 * rows + 0.5
-    title = "Latency of both arms at every percentile"
+    title = "Latency of each arm at every percentile"
     with Sheet(title, tuple(notes), frame.stamp(campaign), height=height) as sheet:
         made, columns = frame.grid(sheet.drawing, len(cells))
         ends = []
@@ -85,11 +85,11 @@ def _curve(axes: Axes, campaign: Campaign, cell: int, arm: str) -> tuple[float, 
     if merged.count < 20:
         return ()  # type: ignore[return-value]
     last = 1 - 10 / merged.count
-    shares = 1 - np.geomspace(0.9, 1 - last, _POINTS)
+    marked = [p for p in _TICKS if p <= last]
+    shares = np.union1d(1 - np.geomspace(0.9, 1 - last, _POINTS), marked)
     look = style.arm(arm)
     x = _place(shares)
     y = merged.quantiles(shares.tolist()) * 1e3
-    marked = [p for p in _TICKS if p <= last]
     axes.plot(x, y, color=look.colour, linestyle=look.dash, zorder=3)
     axes.plot(
         _place(np.array(marked)),

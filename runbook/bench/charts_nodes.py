@@ -219,15 +219,21 @@ def _host_bar(axes: Axes, place: int, bar: _Bar, costs: Footprint, most: float) 
               fontsize=8)  # fmt: skip
     for cost in costs.nodes:
         if (cost.cell, cost.arm, cost.side) == (bar.cell, bar.arm, bar.side) and cost.busy:
+            softirq = f", softirq {_added(cost.softirq, short=True)}" if cost.softirq else ""
             axes.text(
                 1.015,
                 place,
-                f"+ {_micro(cost.busy)} µs a request"
-                + (f", softirq + {cost.softirq.value:.0f}" if cost.softirq else ""),
+                f"{_added(cost.busy)} µs a request{softirq}",
                 transform=axes.get_yaxis_transform(),
                 verticalalignment="center",
                 fontsize=8,
             )
+
+
+def _added(interval: Interval, *, short: bool = False) -> str:
+    """Give a difference with its sign."""
+    text = _micro(interval)
+    return ("+ " if interval.value >= 0 else "") + (text.partition(" ")[0] if short else text)
 
 
 def _micro(interval: Interval) -> str:
