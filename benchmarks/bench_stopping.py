@@ -120,7 +120,8 @@ def report(sd: float, shown: dict[str, list[Ended]], without: dict[str, list[End
     """Print what the rules did at a spread; tell whether the bars are kept."""
     print(f"\nstandard deviation of a block difference {sd}")
     print(
-        f"  {'rule':26} {'blocks':>6} {'minutes':>7} {'half':>6} {'reached':>7} {'coverage':>8} {'false':>6}"
+        f"  {'rule':26} {'blocks':>6} {'minutes':>7} {'half':>6} {'reached':>7} {'coverage':>8}"
+        f" {'false':>6}"
     )
     good = True
     for name, ended in shown.items():
@@ -160,8 +161,8 @@ def main() -> int:
                 both.append({name: [e for piece in pieces for e in piece[name]] for name in RULES})
             good.append(report(sd, *both))
     print(
-        "\nminutes: of 40 blocks. half: median half-width; reached: intervals as narrow as the target."
-        "\nfalse: campaigns without any effect whose interval excludes 0."
+        "\nminutes: of 40 blocks. half: median half-width. reached: intervals as narrow as the"
+        "\ntarget. false: campaigns without any effect whose interval excludes 0."
     )
     print(f"\n{time.monotonic() - began:.0f} s; {'PASS' if all(good) else 'FAIL'}")
     return 0 if all(good) else 1
