@@ -133,7 +133,9 @@ def _scale(axes: Axes, effects: Sequence[Effect]) -> str:
     widest = max(floors, default=0.0)
     reach = max(abs(low), abs(high), 1e-3)
     low, high = min(low, -min(widest, reach)), max(high, min(widest, reach))
-    sizes = sorted(max(abs(e.difference.low), abs(e.difference.high)) for e in shown)
+    # Only what is resolved may ask for a logarithmic axis, where noise would look as wide as it.
+    found = [e.difference for e in shown if e.claim != "unresolved"]
+    sizes = sorted(max(abs(one.low), abs(one.high)) for one in found)
     sizes = [size for size in sizes if math.isfinite(size) and size > 0]
     if sizes and reach / sizes[len(sizes) // 4] > _SPREAD:
         threshold = 10.0 ** math.floor(math.log10(sizes[0]))

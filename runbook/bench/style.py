@@ -116,7 +116,7 @@ class Look:
 ARMS = {
     "baseline": Look("baseline", "#0072B2", "o", "-"),
     "meshed": Look("meshed", "#D55E00", "s", "--"),
-    "skipped": Look("skipped (proxy not in the way)", "#009E73", "D", ":"),
+    "skipped": Look("skipped", "#009E73", "D", ":"),
 }
 
 

@@ -299,7 +299,16 @@ def test_probe_speaks_at_once_and_of_heat(relays: Relays) -> None:
         return [json.loads(line) for line in log.read_text().splitlines()]
 
     (first,) = until(lines)
-    assert set(first) == {"t", "temp_mc", "khz", "governor", "throttled", "stat", "rehearsal"}
+    assert set(first) == {
+        "t",
+        "temp_mc",
+        "khz",
+        "governor",
+        "throttled",
+        "model",
+        "stat",
+        "rehearsal",
+    }
     assert first["rehearsal"] is True
     assert first["throttled"] == "0x0"
     assert first["stat"].startswith("cpu  ")

@@ -14,6 +14,7 @@ from runbook.rehearsal.images.settings import Settings
 __all__ = ["Sensors"]
 
 _SECONDS = 2.0
+_MODEL = "rehearsed Raspberry Pi 4"
 _GOVERNOR = "ondemand"
 _FULL_KHZ, _CAPPED_KHZ = 1_500_000, 1_000_000
 _HOT_MILLIDEGREES = 82_000
@@ -48,6 +49,7 @@ class Sensors:
             "khz": _CAPPED_KHZ if throttled else _FULL_KHZ,
             "governor": _GOVERNOR,
             "throttled": hex(bits | self._since_boot << 16),
+            "model": _MODEL,
         }
 
 
