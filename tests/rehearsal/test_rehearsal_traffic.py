@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from runbook.rehearsal.images import fortio
 from runbook.rehearsal.images.kinds import Situation
 from runbook.rehearsal.images.proxy import Proxy, ignores
-from runbook.rehearsal.traffic import delays, echo, flags, generator, histogram, probe
+from runbook.rehearsal.traffic import delays, echo, flags, generator, histogram, probe, report
 from runbook.rehearsal.traffic.clock import Clock
 from runbook.rehearsal.traffic.heads import PREFACE, Frames, Heads
 from runbook.rehearsal.traffic.metrics import Metrics
@@ -148,6 +148,11 @@ def test_flags_are_read_as_fortio_reads_them() -> None:
     assert (found.seconds, found.timeout, found.percentiles) == (75, 0.5, (50, 99.9))
     assert (found.log_errors, found.allow_initial_errors, found.uniform) == (False, True, False)
     assert (found.headers, len(found.body), found.labels, found.run) == (("a:b",), 10, "x", 3)
+
+
+@pytest.mark.parametrize("text", ["400ms", "400.001ms", "5.100001s", "1m5.1s", "1h0m0.5s"])
+def test_durations_are_written_to_the_microsecond(text: str) -> None:
+    assert report._go_duration(flags.duration(text)) == text
 
 
 @pytest.mark.parametrize(

@@ -140,9 +140,9 @@ def _id(run: Run, labels: str) -> str:
 def _go_duration(seconds: float) -> str:
     """Write a duration as Go does: ``1m15s``, ``500ms``."""
     if seconds < 1:
-        return f"{seconds * 1e3:g}ms"
+        return f"{seconds * 1e3:.9g}ms"
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
     parts = [f"{hours}h"] if hours else []
     parts += [f"{minutes}m"] if hours or minutes else []
-    return "".join([*parts, f"{rest:g}s"])
+    return "".join([*parts, f"{rest:.9g}s"])
