@@ -17,7 +17,7 @@ import pytest
 from bench_place import NAMESPACE, Place
 from campaign_child import MOMENTS
 
-from runbook.bench import hosts, kubelet
+from runbook.bench import conduct, hosts, kubelet
 from runbook.bench.campaign import Campaign
 from runbook.bench.conduct import Conductor
 from runbook.bench.design import Cell, Design
@@ -150,8 +150,11 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_rest_is_looked_at_before_and_after(place: Place) -> None:
-    campaign = begun(place, seconds=0.02, warmup=0.01)
+def test_a_rest_is_looked_at_before_and_after(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conduct, "_IDLE_REHEARSED", 0.05)
+    campaign = begun(place)
     rested = conductor(place).rest(campaign)
     first, second = rested.idle
     assert first.at < second.at

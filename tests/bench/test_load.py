@@ -80,7 +80,7 @@ def test_a_load_is_made_and_measured(place: Place) -> None:
 
 
 def test_several_generators_are_one_load(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    design = place.design(generators=3, cells=(place.cell(rps=150),), seconds=2, warmup=0.1)
+    design = place.design(generators=3, cells=(place.cell(rps=150),), seconds=0.5, warmup=0.1)
     read: list[str] = []
     logs = type(place.cluster).logs
 
