@@ -14,7 +14,7 @@ class BenchParams(BaseModel):
 
     bench_namespace: Label = field("linkerd-bench", "Namespace of the benchmark's pods and results")
     bench_nodes: Names = field(
-        "", "Nodes to measure, with commas between them; empty means every worker that is ready"
+        "", "Nodes to measure, with commas between them; empty means every ready worker"
     )
     bench_rps: Numbers = field(
         "20,200", "Requests a second to measure at, with commas between them", unit="requests/s"
@@ -54,10 +54,10 @@ class BenchParams(BaseModel):
         "fortio/fortio:1.75.2", "Image of servers and load generators", min_length=1
     )
     bench_probe_image: Text = field(
-        "busybox:1.37", "Image of the probe that reads a node's temperature and clock", min_length=1
+        "busybox:1.37", "Image of the probe of a node's temperature and clock", min_length=1
     )
     bench_data: Text = field(
-        "", "Data of a campaign (data/63-campaign.json.gz of a record); empty reads the cluster"
+        "", "Campaign to read: data/63-campaign.json.gz of a record; empty: the cluster's"
     )
     prometheus_url: Text = field(
         "", "Address of a Prometheus that sees the nodes; empty does without"
