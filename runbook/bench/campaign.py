@@ -43,6 +43,8 @@ class Run(_Value):
         sent: All requests of the run, warm-up included.
         fortio: fortio's own percentiles over the whole run, ms by name such as ``p99``.
         version: Of the generator.
+        lost: Connections that broke and were opened again.
+        clock_step: How far the generator's clock jumped, in seconds; 0 if it did not.
         spent: What nodes spent meanwhile, by name: those of the servers and of the clients.
     """
 
@@ -60,6 +62,8 @@ class Run(_Value):
     sent: int
     fortio: dict[str, float]
     version: str
+    lost: int = 0
+    clock_step: float = 0.0
     spent: dict[str, Spent] = {}
 
 

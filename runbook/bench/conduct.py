@@ -221,6 +221,9 @@ class Conductor:
             for problem in hosts.problems_during(used)
         }
         yield from sorted(during)
+        step = max((run.clock_step for run in runs), key=abs, default=0.0)
+        if step:
+            yield f"{cell.client}: its clock jumped by {step * 1000:.0f} ms"
         later = find_pods(self.cluster, self.params.bench_namespace, self.targets)
         yield from _changed(
             pods.lives(cell.node, self.targets.arms), later.lives(cell.node, self.targets.arms)

@@ -136,15 +136,17 @@ def load(context: Context, *, campaign: Campaign | None) -> Iterator[Outcome]:
         wanted = sum(run.requested_rps * run.seconds for run in runs)
         reached = sum(run.achieved_rps * run.seconds for run in runs) / wanted if wanted else 0.0
         errors = sum(run.errors for run in runs) / max(1, sent)
-        saturated = reached < _ACHIEVED
+        lost = sum(run.lost for run in runs)
+        short = reached < _ACHIEVED or lost
         yield judge(
             f"bench-load-{cell}-{arm}",
             f"{cell}, {arm}: the load was answered",
-            "fail" if errors > _ERRORS else "warn" if saturated else "pass",
+            "fail" if errors > _ERRORS else "warn" if short else "pass",
             expected=f"at least {_ACHIEVED:.0%} of the rate, errors at most {_ERRORS:.1%}",
-            seen=f"{reached:.2%} of the rate, {errors:.2%} errors of {sent} requests",
-            why="the server fails requests"
-            if errors > _ERRORS
+            seen=f"{reached:.2%} of the rate, {errors:.2%} errors of {sent} requests"
+            + (f", {lost} connections broke" if lost else ""),
+            why="the server fails requests, or drops connections"
+            if errors > _ERRORS or lost
             else "past saturation, latency measures how long the run was",
             fix="lower bench_rps, or raise bench_generators if the generator is the limit",
         )

@@ -291,6 +291,12 @@ def test_latency_is_never_a_reason(place: Place, scripted: Scripted) -> None:
     assert [block.invalid for block in found.blocks] == [()]
 
 
+def test_a_clock_that_jumped_makes_a_block_invalid(place: Place, scripted: Scripted) -> None:
+    scripted.load = replace(scripted.load, clock_step=-0.25)
+    found = conductor(place).run(begun(place, seconds=0.39, pilot=1, most=1))
+    assert {block.invalid for block in found.blocks} == {("node1: its clock jumped by -250 ms",)}
+
+
 def test_a_server_that_is_replaced_makes_a_block_invalid(place: Place, scripted: Scripted) -> None:
     before = find_pods(place.cluster, NAMESPACE, place.targets)
     server = before.server("meshed", "node2")

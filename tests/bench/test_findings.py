@@ -145,6 +145,14 @@ def test_errors_fail_wherever_they_are() -> None:
     assert "fails requests" in latency(failing)[f"bench-load-{samples.CELL.title}-baseline"].why
 
 
+def test_connections_that_broke_are_a_warning() -> None:
+    broken = changed(GOOD, "meshed", lost=1)
+    assert loads(broken) == {"baseline": "pass", "meshed": "warn"}
+    told = latency(broken)[f"bench-load-{samples.CELL.title}-meshed"]
+    assert "connections broke" in told.seen
+    assert "drops connections" in told.why
+
+
 def test_blocks_that_do_not_count_are_not_judged() -> None:
     hot = samples.campaign(blocks=7, seconds=0.2, invalid=(2,))
     assert set(loads(changed(hot, "meshed", block=2, errors=40)).values()) == {"pass"}
