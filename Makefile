@@ -9,7 +9,7 @@ rehearse: $(VENV)/.installed ## every notebook, headless, on the rehearsal clust
 	$(BIN)/runbook run --cluster rehearsal -f params/rehearsal.yaml --with 60-64 $(ARGS)
 
 test: $(VENV)/.installed-dev ## all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-dev ## style, types, layers
 	$(BIN)/ruff check .

@@ -101,8 +101,8 @@ def detach(notebook: Mapping[str, Any], number: str) -> tuple[dict[str, Any], di
     """Take the files out of an executed notebook that it hands over: figures and data.
 
     A figure stays in the notebook as well, to be seen there. The text of data does not: in its
-    place is ``file``, where it is from where the notebook is. A file whose name ends with ``.gz`` is
-    compressed, always to the same bytes.
+    place is ``file``, where it is from where the notebook is. A file whose name ends with ``.gz``
+    is compressed, always to the same bytes.
 
     Args:
         notebook: Executed, already without secrets; it is left as it is.
