@@ -56,13 +56,21 @@ def _end_with_parent() -> None:
 
 
 def warm_up() -> bool:
-    """Begin to load what kernels need, in a process beside this one; tell whether there is one."""
+    """Begin to load what kernels need, in a process beside this one; tell whether there is one.
+
+    There is none where the path of a socket in the temporary directory is too long (108 bytes on
+    Linux): kernels are then started one by one, which takes longer and is all that differs.
+    """
     with quick_jsonschema():
         from runbook import forked
 
-    if forked.AVAILABLE:
+    if not forked.AVAILABLE:
+        return False
+    try:
         forked.start_server()
-    return forked.AVAILABLE
+    except OSError:
+        return False
+    return True
 
 
 class Kernel:

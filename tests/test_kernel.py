@@ -119,6 +119,17 @@ def test_a_long_directory_falls_back_to_encrypted_ports(tmp_path: Path) -> None:
     assert long == {"transport": "tcp", "transport_encryption": "auto"}
 
 
+def test_a_long_temporary_directory_is_no_error(tmp_path: Path) -> None:
+    """A socket's path has 108 bytes on Linux, and nobody chooses TMPDIR with that in mind."""
+    place = tmp_path / ("long-" * 20)
+    place.mkdir()
+    code = "from runbook.kernel import warm_up; print(warm_up())"
+    environment = {**os.environ, "TMPDIR": str(place)}
+    command = [sys.executable, "-c", code]
+    said = subprocess.check_output(command, env=environment, text=True, timeout=60)
+    assert said == "False\n"
+
+
 @BOTH
 def test_interrupt_reaches_the_cell(fork: bool) -> None:
     async def interrupted(used: Kernel) -> str:
