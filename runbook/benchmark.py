@@ -107,7 +107,8 @@ def overhead(step: Step, campaign: Campaign | None) -> None:
         return
     with step.part("Overhead"):
         found = report.latency(campaign)
-        step.display(tables.effects(found, badge=step.badge))
+        margin = campaign.design.equivalence_ms
+        step.display(tables.effects(found, margin=margin, badge=step.badge))
         step.measure(*(Measure(*numbers) for numbers in report.latency_measures(found)))
 
 

@@ -101,6 +101,11 @@ class Effect:
                 return _added(value, low, high, "slower")
             case "faster":
                 return _added(-value, -high, -low, "faster")
+            case "unresolved" if (low > 0 or high < 0) and abs(value) > self.floor:
+                return (
+                    f"not resolved among so many: {low:.2g} to {high:.2g} ms, "
+                    f"p = {self.adjusted:.2g} by Holm's rule"
+                )
             case "unresolved":
                 most = max(abs(low), abs(high), self.floor)
                 return f"not resolved: below {_rounded_up(most)} ms, if anything"

@@ -93,8 +93,15 @@ def blocks(campaign: Campaign, *, badge: str) -> Table:
     )
 
 
-def effects(found: Sequence[Effect], *, badge: str) -> Table:
-    """Say what the mesh adds to latency, a row for each cell, arm and percentile."""
+def effects(found: Sequence[Effect], *, margin: float = 0.0, badge: str) -> Table:
+    """Say what the mesh adds to latency, a row for each cell, arm and percentile.
+
+    Args:
+        found: The effects.
+        margin: Overhead below which an arm counts as equal to baseline, in ms; 0 if nobody asked.
+        badge: Of the table.
+    """
+    equal = {True: "shown", False: "not shown", None: ""}
     rows = [
         (
             effect.cell.title,
@@ -102,6 +109,7 @@ def effects(found: Sequence[Effect], *, badge: str) -> Table:
             _span(effect.baseline.value, effect.claim),
             _span(effect.loaded.value, effect.claim),
             effect.wording,
+            equal[effect.equivalent],
             _span(effect.floor, effect.claim),
             f"{effect.blocks} / {effect.requests}",
         )
@@ -110,7 +118,7 @@ def effects(found: Sequence[Effect], *, badge: str) -> Table:
     return Table(
         title="What the mesh adds to latency",
         columns=("cell", "percentile", "baseline, ms", "this arm, ms", "difference, ms",
-                 "A/A floor, ms", "blocks / requests"),
+                 f"within ±{margin:g} ms", "A/A floor, ms", "blocks / requests"),
         rows=rows,
         badge=badge,
         note="latency from the moment a request was due; 95 % intervals over blocks; "

@@ -103,6 +103,16 @@ def test_an_effect_is_said_in_words_with_both_latencies() -> None:
     assert float(column(table, "A/A floor, ms")[0]) > 0
 
 
+def test_equivalence_has_a_column_when_it_was_asked_for() -> None:
+    asked = samples.campaign(samples.World(delay=0.05), blocks=12, equivalence_ms=1.0)
+    table = tables.effects(report.latency(asked), margin=1.0, badge="")
+    assert column(table, "within ±1 ms")[0] == "shown"
+    slow = samples.campaign(samples.World(delay=2.0), blocks=12, equivalence_ms=1.0)
+    table = tables.effects(report.latency(slow), margin=1.0, badge="")
+    assert column(table, "within ±1 ms")[0] == "not shown"
+    assert "within" not in tables.effects(report.latency(CAMPAIGN), badge="").text()
+
+
 def test_a_percentile_of_too_few_requests_has_no_numbers() -> None:
     few = samples.campaign(blocks=7, seconds=0.1, warmup=0.1)
     table = tables.effects(report.latency(few), badge="")
