@@ -139,9 +139,8 @@ class Batch:
         changed = step.changed + done.found.pop("changed")
         undo = [*done.found.pop("undo"), *step.undo]
         self.record.update(book.name, status=done.status, changed=changed, undo=undo, **done.found)
-        self.record.keep(
-            book.name, done.log
-        )  # its result is saved as the next begins, or at the end
+        # Its result is saved as the next begins, or at the end.
+        self.record.keep(book.name, done.log)
         return done.status, done.code
 
     def _execute(self, book: Notebook, step: StepRecord, other: Mapping[str, Any]) -> _Executed:

@@ -154,6 +154,15 @@ class Campaign(_Value):
             return self.environment.generator
         return "; ".join(f"fortio {v}" if v[:1].isdigit() else f"generator: {v}" for v in versions)
 
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """What was read before and after each block, in the order it was."""
+        return [one for block in self.blocks for one in (block.before, block.after)]
+
+    def runs(self, cell: int, arm: str) -> list[Run]:
+        """Give the runs of an arm in the blocks of a cell that count."""
+        return [run for block in self.valid(cell) for run in block.of(arm)]
+
     def valid(self, cell: int) -> list[Block]:
         """Give the blocks of a cell that count."""
         return [block for block in self.blocks if block.cell == cell and not block.invalid]

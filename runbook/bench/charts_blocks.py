@@ -22,9 +22,6 @@ from runbook.bench.snapshot import Host, Spent
 
 __all__ = ["blocks"]
 
-_NOW = 0b1111
-"""Bits of the firmware that say what is the case now; those above say what was since boot."""
-
 _REASONS = 5
 _NODES = 6
 
@@ -234,7 +231,7 @@ def _state(block: Block, node: str) -> _State:
         number=block.number,
         temperature=_most(one.temperature for one in every),
         mhz=_least(one.mhz for one in every),
-        throttled=bool(bits & _NOW),
+        throttled=bool(hosts.throttling(bits)),
     )
 
 

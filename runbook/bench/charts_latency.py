@@ -204,7 +204,7 @@ def omission(campaign: Campaign) -> Figure:
     found = []
     for number in range(len(campaign.design.cells)):
         for arm in campaign.design.arms:
-            runs = [run for block in campaign.valid(number) for run in block.of(arm)]
+            runs = campaign.runs(number, arm)
             both = [Histogram.merged(getattr(run, kind) for run in runs)
                     for kind in ("response", "service")]  # fmt: skip
             if all(histogram.count >= 100 for histogram in both):

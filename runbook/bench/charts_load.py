@@ -129,7 +129,7 @@ def _kept_up(low: Axes, top: Axes, campaign: Campaign, members: Sequence[int]) -
         look = style.arm(arm)
         means = []
         for number in sorted(members, key=lambda n: campaign.design.cells[n].rps):
-            runs = [run for block in campaign.valid(number) for run in block.of(arm)]
+            runs = campaign.runs(number, arm)
             shares = [100 * run.achieved_rps / run.requested_rps for run in runs]
             rps = campaign.design.cells[number].rps
             x = rps * (1.0 + 0.025 * (shift - 0.5))
@@ -182,7 +182,7 @@ def _load_table(campaign: Campaign, effects: Sequence[Effect]) -> show.Table:
     rows = []
     for number, cell in enumerate(campaign.design.cells):
         for arm in campaign.design.arms:
-            runs = [run for block in campaign.valid(number) for run in block.of(arm)]
+            runs = campaign.runs(number, arm)
             if not runs:
                 continue
             loaded = arm if arm != "baseline" else campaign.design.arms[1]

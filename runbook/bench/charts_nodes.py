@@ -16,8 +16,8 @@ from runbook.bench.components import Component
 from runbook.bench.design import Cell
 from runbook.bench.figure import Figure, Sheet
 from runbook.bench.footprint import Footprint
-from runbook.bench.kubelet import PROXY
 from runbook.bench.stats import Interval
+from runbook.linkerd.pods import PROXY
 
 __all__ = ["control_plane", "hosts"]
 
@@ -187,13 +187,10 @@ def _heaviest(cells: Sequence[Cell]) -> list[Cell]:
 
 def _bars(campaign: Campaign, cell: Cell) -> list[_Bar]:
     number = campaign.design.cells.index(cell)
-    sides = {"server": cell.node, "client": cell.client}
-    if cell.node == cell.client:
-        sides = {"both": cell.node}
     found = []
-    for side, node in sides.items():
+    for side, node in cell.sides.items():
         for arm in campaign.design.arms:
-            runs = [run for block in campaign.valid(number) for run in block.of(arm)]
+            runs = campaign.runs(number, arm)
             spent = [run.spent[node] for run in runs if node in run.spent]
             seconds = sum(one.seconds for one in spent)
             if seconds > 0:

@@ -18,8 +18,8 @@ from runbook.bench.charts_frame import NotDrawn
 from runbook.bench.consumption import MIB
 from runbook.bench.figure import Figure, Sheet
 from runbook.bench.footprint import Cost, Fit, Footprint
-from runbook.bench.kubelet import PROXY
 from runbook.bench.stats import Interval
+from runbook.linkerd.pods import PROXY
 
 __all__ = ["proxies"]
 

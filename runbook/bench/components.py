@@ -45,7 +45,7 @@ def components(campaign: Campaign) -> tuple[Component, ...]:
 
     Snapshots hold its namespace and that of the benchmark; the latter has the servers in it.
     """
-    during = [s for block in campaign.blocks for s in (block.before, block.after)]
+    during = campaign.snapshots
     every = {key for snapshot in (*campaign.idle, *during) for key in snapshot.containers}
     own = {key.split("/")[0] for key in every if key.split("/")[1].startswith(_SERVERS)}
     groups: dict[tuple[str, str], set[str]] = {}

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from runbook.bench.campaign import Block, Campaign
-from runbook.bench.kubelet import PROXY
 from runbook.bench.snapshot import Proxy, Snapshot, Usage
 from runbook.checks import Outcome
 from runbook.linkerd.outcomes import judge
+from runbook.linkerd.pods import PROXY
 
 __all__ = ["accounts", "proven"]
 
@@ -41,7 +41,7 @@ def accounts(campaign: Campaign) -> list[Outcome]:
     They are independent: the proxy reads its process, in ticks of 10 ms, the kubelet its cgroup.
     A block is too short for the ticks; the longest time without a restart is compared.
     """
-    snapshots = [*campaign.idle, *(s for b in campaign.blocks for s in (b.before, b.after))]
+    snapshots = [*campaign.idle, *campaign.snapshots]
     snapshots.sort(key=lambda snapshot: snapshot.at)
     pods = sorted({pod for snapshot in snapshots for pod in snapshot.proxies})
     return [_account(pod, snapshots) for pod in pods]

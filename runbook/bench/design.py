@@ -62,6 +62,13 @@ class Cell(BaseModel):
         return f"{whole} KiB" if whole and not rest else f"{self.payload} B"
 
     @property
+    def sides(self) -> dict[str, str]:
+        """The nodes that take part, by what they do; one that does both is named once."""
+        if self.node == self.client:
+            return {"both": self.node}
+        return {"server": self.node, "client": self.client}
+
+    @property
     def connections(self) -> int:
         """Connections of all generators together.
 

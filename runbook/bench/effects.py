@@ -192,7 +192,7 @@ class _Sample:
         self._values_us = values_us
         self._runs = runs
         self._resampling = Resampling(len(self), seed=seed, pilot=pilot)
-        self._kept: dict[tuple[str, float], NDArray[np.float64]] = {}
+        self._kept: dict[tuple[str, float, int | None], NDArray[np.float64]] = {}
 
     @classmethod
     def of(cls, campaign: Campaign, cell: int, blocks: Sequence[Block]) -> Self:
@@ -236,10 +236,8 @@ class _Sample:
         """Give a percentile of an arm's second runs less that of its first ones, in seconds."""
         first, second = self._runs[arm]
         value = self._at(second, share) - self._at(first, share)
-        drawn, again = (
-            self._resampling.quantiles(self._values_us, each, share) for each in (first, second)
-        )
-        return self._resampling.interval(value, again - drawn)
+        draws = self._draws(arm, share, 1) - self._draws(arm, share, 0)
+        return self._resampling.interval(value, draws)
 
     def block_differences(self, one: str, other: str, share: float) -> NDArray[np.float64]:
         """Give the percentile of the other arm less that of the one within each block."""
@@ -249,11 +247,13 @@ class _Sample:
     def _at(self, counts: NDArray[Any], share: float) -> float:
         return float(quantile(self._values_us, counts.sum(axis=0), share))
 
-    def _draws(self, arm: str, share: float) -> NDArray[np.float64]:
-        if (arm, share) not in self._kept:
-            counts = self._runs[arm].sum(axis=0)
-            self._kept[arm, share] = self._resampling.quantiles(self._values_us, counts, share)
-        return self._kept[arm, share]
+    def _draws(self, arm: str, share: float, turn: int | None = None) -> NDArray[np.float64]:
+        """Give a percentile in each draw, of both runs of an arm or of one; worked out once."""
+        key = (arm, share, turn)
+        if key not in self._kept:
+            counts = self._runs[arm].sum(axis=0) if turn is None else self._runs[arm][turn]
+            self._kept[key] = self._resampling.quantiles(self._values_us, counts, share)
+        return self._kept[key]
 
 
 def _complete(block: Block, arm: str) -> bool:

@@ -64,7 +64,7 @@ def readable(context: Context, *, campaign: Campaign | None) -> Iterator[Outcome
     """Kubelets, proxies and probes answered around every block."""
     if campaign is None:
         return
-    looks = [look for block in campaign.blocks for look in (block.before, block.after)]
+    looks = campaign.snapshots
     gaps = dict.fromkeys(gap for look in (*campaign.idle, *looks) for gap in look.missing)
     yield judge(
         "bench-readable",
@@ -193,6 +193,6 @@ def _by_arm(campaign: Campaign | None) -> Iterator[tuple[str, str, list[Run]]]:
     for number, cell in enumerate(campaign.design.cells if campaign else ()):
         assert campaign is not None  # noqa: S101 - there are cells
         for arm in campaign.design.arms:
-            runs = [run for block in campaign.valid(number) for run in block.of(arm)]
+            runs = campaign.runs(number, arm)
             if runs:
                 yield cell.title, arm, runs

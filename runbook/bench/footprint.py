@@ -30,9 +30,9 @@ from runbook.bench.consumption import (
 from runbook.bench.crosscheck import accounts, proven
 from runbook.bench.deploy import server_name
 from runbook.bench.design import Cell
-from runbook.bench.kubelet import PROXY
 from runbook.bench.snapshot import Snapshot, Usage
 from runbook.bench.stats import Interval
+from runbook.linkerd.pods import PROXY
 
 __all__ = ["APP", "Cost", "Fit", "Footprint", "NodeCost", "accounts", "of", "proven"]
 
@@ -242,11 +242,8 @@ def _fits(campaign: Campaign) -> Iterator[Fit]:
 def _node_costs(campaign: Campaign) -> Iterator[NodeCost]:
     arms: tuple[str, ...] = campaign.design.arms[1:]
     for index, cell in enumerate(campaign.design.cells):
-        sides = {"server": cell.node, "client": cell.client}
-        if cell.node == cell.client:
-            sides = {"both": cell.node}
         for arm in arms if campaign.valid(index) else ():
-            for side, node in sides.items():
+            for side, node in cell.sides.items():
                 yield _node_cost(campaign, index, arm, node, side)
 
 
@@ -312,7 +309,7 @@ def _charged(campaign: Campaign, block: Block, cell: Cell, arm: str) -> float | 
 
 def _missing(campaign: Campaign) -> tuple[str, ...]:
     counts: dict[str, int] = {}
-    snapshots = [*campaign.idle, *(s for b in campaign.blocks for s in (b.before, b.after))]
+    snapshots = [*campaign.idle, *campaign.snapshots]
     for snapshot in snapshots:
         for text in snapshot.missing:
             counts[text] = counts.get(text, 0) + 1

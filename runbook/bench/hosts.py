@@ -38,7 +38,7 @@ _BITS = (
     "throttled",
     "soft temperature limit",
 )
-_NOW, _SINCE_BOOT = 0xF, 0xF0000
+_SINCE_BOOT = 0xF0000
 _FEWEST = 2  # lines that make a difference
 
 

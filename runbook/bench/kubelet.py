@@ -17,11 +17,9 @@ from urllib.parse import quote
 
 from runbook.bench.snapshot import Usage
 from runbook.errors import ForbiddenError, RunbookError
+from runbook.linkerd.pods import PROXY
 
-__all__ = ["PROXY", "Clock", "Reader", "Summary", "fresh", "parse", "read", "seconds", "summary"]
-
-PROXY = "linkerd-proxy"
-"""Name of the proxy's container, also where it is a native sidecar."""
+__all__ = ["Clock", "Reader", "Summary", "fresh", "parse", "read", "seconds", "summary"]
 
 _NANO = 1e-9
 _TURN = 1.0  # seconds between two looks at a sample that is still old

@@ -11,8 +11,8 @@ from runbook.bench import footprint as footprints
 from runbook.bench.campaign import Campaign
 from runbook.bench.effects import Effect
 from runbook.bench.footprint import Footprint
-from runbook.bench.kubelet import PROXY
 from runbook.bench.stats import Interval
+from runbook.linkerd.pods import PROXY
 
 if TYPE_CHECKING:
     from runbook.bench.charts import Report

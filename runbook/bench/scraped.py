@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from runbook.bench.campaign import Campaign
 from runbook.bench.consumption import used
 from runbook.bench.hosts import HOTTEST
-from runbook.bench.kubelet import PROXY, seconds
+from runbook.bench.kubelet import seconds
 from runbook.bench.snapshot import Snapshot
 from runbook.checks import Outcome, Verdict
 from runbook.errors import RunbookError
 from runbook.linkerd.outcomes import judge
+from runbook.linkerd.pods import PROXY
 from runbook.prometheus import Prometheus, Series
 
 __all__ = ["Weather", "account", "labelled", "outcomes", "weather"]
@@ -89,8 +90,7 @@ def account(prometheus: Prometheus, campaign: Campaign) -> list[Outcome]:
     interval at each end. Prometheus samples at other moments than the snapshots, so that means
     over almost the same time are compared.
     """
-    snapshots = [s for block in campaign.blocks for s in (block.before, block.after)]
-    snapshots.sort(key=lambda snapshot: snapshot.at)
+    snapshots = sorted(campaign.snapshots, key=lambda snapshot: snapshot.at)
     pods = sorted({pod for snapshot in snapshots for pod in snapshot.proxies})
     return [_account(prometheus, pod, snapshots) for pod in pods]
 
@@ -223,8 +223,7 @@ def _clocks(one: Weather) -> str:
 
 def _span(campaign: Campaign) -> tuple[float, float] | None:
     """Give when the first block began and the last one ended."""
-    snapshots = [s for block in campaign.blocks for s in (block.before, block.after)]
-    times = [moment for s in snapshots if (moment := seconds(s.at)) is not None]
+    times = [moment for s in campaign.snapshots if (moment := seconds(s.at)) is not None]
     return (min(times), max(times)) if times and max(times) > min(times) else None
 
 

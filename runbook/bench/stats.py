@@ -19,7 +19,6 @@ from scipy import special  # scipy.stats takes a second to load
 
 __all__ = [
     "CONFIDENCE",
-    "MIN_RANKED",
     "Interval",
     "change",
     "equivalent",
@@ -34,9 +33,6 @@ __all__ = [
 
 CONFIDENCE = 0.95
 """Of every interval that is not said to be another's."""
-
-MIN_RANKED = 6
-"""Fewest differences with a 95 % signed-rank interval: 2 x 2^-6 = 0.031, but 2 x 2^-5 = 0.063."""
 
 Floats = NDArray[np.float64]
 
