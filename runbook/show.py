@@ -172,6 +172,9 @@ class Table:
             lines.append("  " + self.note.replace("\n", "\n  "))
         return "\n".join(lines)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return bundle(self.html(), self.text(), {"type": "table", "title": self.title})
+
     def _filled(self) -> tuple[list[str], list[list[Cell]]]:
         """Give headings and cells without the columns that say nothing in any row."""
         cells = [[_cell(c) for c in row] for row in self.rows]

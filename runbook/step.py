@@ -172,10 +172,10 @@ class Step:
         """
         self._measures |= {(one.name, one.unit): one for one in measures}
 
-    def display(self, *values: show.Showable | show.Table) -> None:
+    def display(self, *values: show.Showable) -> None:
         """Show figures, tables and the like, without the secrets the step has come to know."""
         for value in values:
-            self._display(_Tabled(value) if isinstance(value, show.Table) else value)
+            self._display(value)
 
     def keep(self, name: str, text: str, media: str = "application/json") -> None:
         """Hand a file to the record, which keeps it as ``data/NN-name``; shows its name and size.
@@ -336,17 +336,6 @@ class Step:
             },
         }
         return show.bundle(table.html(), table.text(), data)
-
-
-@dataclass(frozen=True)
-class _Tabled:
-    """A table by itself, as it is shown."""
-
-    table: show.Table
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        data = {"type": "table", "title": self.table.title}
-        return show.bundle(self.table.html(), self.table.text(), data)
 
 
 @dataclass(frozen=True)

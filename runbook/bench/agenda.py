@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from runbook.bench import effects, stopping
 from runbook.bench.campaign import Campaign
 from runbook.bench.design import Design
+from runbook.bench.stats import percentile
 
 __all__ = ["Agenda"]
 
@@ -93,7 +94,7 @@ def _wording(design: Design, plan: stopping.Plan) -> str:
         return plan.wording
     return (
         f"{plan.blocks} blocks, the most a cell may have: the first {design.pilot} have too few "
-        f"requests to tell how many p{design.quantile * 100:g} needs"
+        f"requests to tell how many {percentile(design.quantile)} needs"
     )
 
 

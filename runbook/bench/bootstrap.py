@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from runbook.bench.histogram import spread
+from runbook.bench.histogram import place, spread
 from runbook.bench.stats import CONFIDENCE, Interval, t_quantile
 
 __all__ = ["MIN_BLOCKS", "RESAMPLES", "Resampling"]
@@ -95,8 +95,8 @@ class Resampling:
         if not ends.size or not np.all(ends[-1] > 0):
             raise ValueError("no request was counted")
         # Below the first of these no block has reached its share, and at the last all have.
-        own = (ends < _position(p, ends[-1])).sum(axis=0)
-        position = _position(p, self._merged(ends[-1]))
+        own = (ends < place(p, ends[-1])).sum(axis=0)
+        position = place(p, self._merged(ends[-1]))
         low, high = np.full(len(position), own.min()), np.full(len(position), own.max())
         while np.any(low < high):
             middle = (low + high) // 2
@@ -129,9 +129,3 @@ class Resampling:
         factor *= math.sqrt(self._blocks / self._spread)
         low, high = np.quantile(draws, [1 - share, share]).tolist()
         return Interval(value, value - (value - low) * factor, value + (high - value) * factor)
-
-
-def _position(p: float, total: Floats) -> Floats:
-    """Give the place of a quantile among so many requests, as the histogram has it."""
-    place: Floats = np.clip(p * total * (1 - 1e-12), 0.5, total - 0.5)
-    return place

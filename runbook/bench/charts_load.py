@@ -14,14 +14,11 @@ from runbook.bench import charts_frame as frame
 from runbook.bench import stats, style
 from runbook.bench.campaign import Campaign
 from runbook.bench.charts_frame import NotDrawn
-from runbook.bench.design import Cell
+from runbook.bench.design import KEPT_UP, Cell
 from runbook.bench.effects import Effect
 from runbook.bench.figure import Figure, Sheet
 
 __all__ = ["load"]
-
-_SATURATED = 0.99
-"""Share of the requested rate below which a load counts as not kept up with."""
 
 
 def load(campaign: Campaign, effects: Sequence[Effect]) -> Figure:
@@ -52,7 +49,7 @@ def load(campaign: Campaign, effects: Sequence[Effect]) -> Figure:
     notes = (
         f"{frame.basis(drawn)}; p50 small marks, {percentile} large; lines are 95 % intervals",
         f"below: requests sent, of those requested (smallest, mean and largest of runs); shaded: "
-        f"less than {_SATURATED:.0%} on average",
+        f"less than {KEPT_UP:.0%} on average",
         *((f"{len(groups) - len(shown)} more not shown",) if len(groups) > len(shown) else ()),
     )
     title = "Latency against load"
@@ -138,7 +135,7 @@ def _kept_up(low: Axes, top: Axes, campaign: Campaign, members: Sequence[int]) -
             mean = float(np.mean(shares))
             means.append((x, mean))
             frame.errorbar(low, x, stats.Interval(mean, min(shares), max(shares)), look, size=3.5)
-            if mean < 100 * _SATURATED:
+            if mean < 100 * KEPT_UP:
                 saturated.add(rps)
         low.plot(*zip(*means, strict=True), color=look.colour, linestyle=look.dash, linewidth=1.0)
     for rps in saturated:

@@ -12,7 +12,7 @@ from scipy import stats
 
 from runbook.bench.kubelet import seconds
 from runbook.bench.snapshot import Snapshot, Usage
-from runbook.bench.stats import CONFIDENCE, Interval, t_interval
+from runbook.bench.stats import CONFIDENCE, Interval, t_interval, t_quantile
 
 __all__ = [
     "MIB",
@@ -135,7 +135,7 @@ def ratio(costs: Sequence[float], units: Sequence[float]) -> Interval:
         [(sum(costs) - c) / (sum(units) - u) for c, u in zip(costs, units, strict=True)]
     )
     half = t_interval(count * total - (count - 1) * without).half
-    return Interval(total, total - half, total + half)
+    return Interval.around(total, half)
 
 
 def estimate(values: Sequence[float]) -> Interval | None:
@@ -161,13 +161,9 @@ def line(spans: Sequence[Used], requests: Sequence[int]) -> Line | None:
     if len(spans) < 3 or np.ptp(rates) < 0.2 * np.max(rates):
         return None
     fit = stats.linregress(rates, cores)
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(spans) - 2))
+    reach = t_quantile((1 + CONFIDENCE) / 2, len(spans) - 2)
     return Line(
-        idle=_around(float(fit.intercept), reach * float(fit.intercept_stderr)),
-        per_request=_around(float(fit.slope), reach * float(fit.stderr)).scaled(1000),
+        idle=Interval.around(float(fit.intercept), reach * float(fit.intercept_stderr)),
+        per_request=Interval.around(float(fit.slope), reach * float(fit.stderr)).scaled(1000),
         points=tuple(zip(rates.tolist(), cores.tolist(), strict=True)),
     )
-
-
-def _around(value: float, half: float) -> Interval:
-    return Interval(value, value - half, value + half)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from runbook.bench.campaign import Block, Campaign
+from runbook.bench.deploy import server_name
 from runbook.bench.snapshot import Proxy, Snapshot, Usage
 from runbook.checks import Outcome
 from runbook.linkerd.outcomes import judge
@@ -92,7 +93,7 @@ def _server(snapshot: Snapshot, arm: str) -> Proxy | None:
     found = [
         proxy
         for pod, proxy in snapshot.proxies.items()
-        if pod.partition("/")[2].startswith(f"echo-{arm}-")
+        if pod.partition("/")[2].startswith(server_name(arm, ""))
     ]
     return found[0] if len(found) == 1 else None
 

@@ -9,10 +9,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["LEAST", "Arm", "Cell", "Design", "Protocol"]
+__all__ = ["KEPT_UP", "LEAST", "Arm", "Cell", "Design", "Protocol"]
 
 Protocol = Literal["http1", "http2", "grpc"]
 Arm = Literal["baseline", "meshed", "skipped"]
+
+KEPT_UP = 0.99
+"""Share of a rate that must be reached: below, latency measures how long the run was."""
 
 LEAST = 6
 """Blocks of a cell below which no rank interval reaches 95 % (2 x 2^-6 = 0.031)."""

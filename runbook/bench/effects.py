@@ -90,7 +90,7 @@ class Effect:
     @property
     def percentile(self) -> str:
         """Name of the quantile, such as ``p99.9``."""
-        return f"p{100 * self.quantile:g}"
+        return stats.percentile(self.quantile)
 
     @property
     def wording(self) -> str:

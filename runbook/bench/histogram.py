@@ -31,7 +31,7 @@ from pydantic import (
     model_validator,
 )
 
-__all__ = ["Histogram", "aligned", "quantile", "spread"]
+__all__ = ["Histogram", "aligned", "place", "quantile", "spread"]
 
 _CHANGES = np.array([m * 10.0**k for k in range(3, 15) for m in (1, 2)])
 _STEPS = np.array([1.0, *(m * 10.0**k for k in range(12) for m in (5, 10))])
@@ -190,14 +190,19 @@ def quantile(values_us: NDArray[Any], counts: NDArray[Any], p: float) -> NDArray
     ends = np.cumsum(counts, axis=-1, dtype=np.float64)
     if not ends.size or not np.all(ends[..., -1] > 0):
         raise ValueError("no request was counted")
-    total = ends[..., -1:]
-    half = np.minimum(0.5, total / 2)  # sums of weights may be smaller than one request
-    # A hair less, so that 0.07 * 100 = 7.000000000000001 is still the seventh.
-    position = np.clip(p * total * (1 - 1e-12), half, total - half)
+    position = place(p, ends[..., -1:])
     at = (ends < position).sum(axis=-1, keepdims=True)
     n = np.take_along_axis(np.broadcast_to(counts, ends.shape), at, axis=-1)
     within = (position - (np.take_along_axis(ends, at, axis=-1) - n)) / n
     return spread(np.asarray(values_us)[at], within)[..., 0]
+
+
+def place(p: float, total: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the place of a quantile among so many requests, see the top of this module."""
+    half = np.minimum(0.5, total / 2)  # sums of weights may be smaller than one request
+    # A hair less, so that 0.07 * 100 = 7.000000000000001 is still the seventh.
+    found: NDArray[np.float64] = np.clip(p * total * (1 - 1e-12), half, total - half)
+    return found
 
 
 def spread(values_us: NDArray[Any], within: NDArray[np.float64]) -> NDArray[np.float64]:

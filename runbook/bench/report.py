@@ -48,7 +48,7 @@ def latency_measures(found: Sequence[Effect]) -> Iterator[Number]:
     for effect in found:
         if effect.claim == "too few":
             continue
-        name = f"{effect.arm} overhead p{effect.quantile * 100:g}, {effect.cell.title}"
+        name = f"{effect.arm} overhead {effect.percentile}, {effect.cell.title}"
         yield from _number(name, effect.difference, "ms", effect.blocks)
 
 

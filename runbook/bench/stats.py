@@ -27,6 +27,7 @@ __all__ = [
     "needed",
     "noise_floor",
     "p_value",
+    "percentile",
     "t_interval",
     "t_quantile",
 ]
@@ -50,6 +51,11 @@ class Interval:
     value: float
     low: float
     high: float
+
+    @classmethod
+    def around(cls, value: float, half: float) -> Interval:
+        """Give a value with the same distance to both ends."""
+        return cls(value, value - half, value + half)
 
     @property
     def half(self) -> float:
@@ -80,7 +86,7 @@ def t_interval(values: Floats, confidence: float = CONFIDENCE) -> Interval:
     mean = float(np.mean(values))
     spread = float(np.std(values, ddof=1))
     half = t_quantile((1 + confidence) / 2, count - 1) * spread / math.sqrt(count)
-    return Interval(mean, mean - half, mean + half)
+    return Interval.around(mean, half)
 
 
 def hodges_lehmann(values: Floats, confidence: float = CONFIDENCE) -> Interval | None:
@@ -134,6 +140,15 @@ def p_value(interval: Interval, freedom: int, confidence: float = CONFIDENCE) ->
         return 0.0
     distance = abs(interval.value) / side * t_quantile((1 + confidence) / 2, freedom)
     return float(2 * special.stdtr(freedom, -distance))
+
+
+def percentile(quantile: float) -> str:
+    """Give the name of a percentile.
+
+    >>> percentile(0.5), percentile(0.99), percentile(0.999)
+    ('p50', 'p99', 'p99.9')
+    """
+    return f"p{quantile * 100:.6g}"
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -108,4 +108,4 @@ def stein_interval(values: NDArray[np.float64], pilot: int) -> Interval:
     first = t_interval(values[:pilot])
     mean = float(np.mean(values))
     half = first.half * math.sqrt(pilot / len(values))
-    return Interval(mean, mean - half, mean + half)
+    return Interval.around(mean, half)

@@ -17,6 +17,8 @@ from matplotlib import style
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from runbook.bench.stats import percentile
+
 __all__ = [
     "ARMS",
     "Look",
@@ -151,15 +153,6 @@ def ms(value: float) -> str:
     text = f"{value:.{min(digits, 3)}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return text.replace("-", "−") if text not in {"0", "-0"} else "0"  # noqa: RUF001
-
-
-def percentile(quantile: float) -> str:
-    """Give the name of a percentile.
-
-    >>> percentile(0.5), percentile(0.99), percentile(0.999)
-    ('p50', 'p99', 'p99.9')
-    """
-    return f"p{quantile * 100:.6g}"
 
 
 def log_axis(axis: Axis) -> None:

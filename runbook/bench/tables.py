@@ -11,7 +11,7 @@ from runbook.bench.consumption import Memory
 from runbook.bench.design import Design
 from runbook.bench.effects import Effect
 from runbook.bench.footprint import Cost, Footprint, NodeCost
-from runbook.bench.stats import Interval
+from runbook.bench.stats import Interval, percentile
 from runbook.linkerd.outcomes import few
 from runbook.show import Table, duration
 
@@ -51,8 +51,8 @@ def proposal(
         f"{arms}{more}; a block runs each arm twice, {design.warmup:g} s to warm up and "
         f"{design.seconds:g} s measured each: {duration(block)}\n"
         f"{pilot} blocks to begin with ({design.pilot} a cell): "
-        f"{duration(min(pilot * block, most))}; then as many as p{design.quantile * 100:g} needs "
-        f"for ±{design.half_width_ms:g} ms, at most {duration(most)} in all"
+        f"{duration(min(pilot * block, most))}; then as many as {percentile(design.quantile)} "
+        f"needs for ±{design.half_width_ms:g} ms, at most {duration(most)} in all"
     )
     if done:
         text += f"\ngoes on with a campaign that was stopped: {done} blocks are there"
@@ -105,7 +105,7 @@ def effects(found: Sequence[Effect], *, margin: float = 0.0, badge: str) -> Tabl
     rows = [
         (
             effect.cell.title,
-            f"{effect.arm} p{effect.quantile * 100:g}",
+            f"{effect.arm} {effect.percentile}",
             _span(effect.baseline.value, effect.claim),
             _span(effect.loaded.value, effect.claim),
             effect.wording,
