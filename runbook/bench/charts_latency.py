@@ -150,13 +150,7 @@ def _percent_axis(made: Sequence[Axes], ends: Sequence[tuple[float, float, float
         axes.xaxis.set_major_locator(FixedLocator([-math.log10(1 - p) for p in ticks]))
         axes.xaxis.set_major_formatter(FuncFormatter(_percent))
         axes.set_xlim(0, right * 1.04)
-        if low > 0 and high / low > 12:
-            axes.set_yscale("log")
-            axes.set_ylim(low * 0.8, high * 1.3)
-            style.log_axis(axes.yaxis)
-        else:
-            axes.set_ylim(0, high * 1.06)
-            style.few_ticks(axes.yaxis, 5)
+    style.latency_axis(made, "y", low, high, above=1.3)
 
 
 def _percent(place: float, _position: int = 0) -> str:
@@ -269,14 +263,7 @@ def _tail_axis(made: Sequence[Axes], chosen: Sequence[_Both]) -> None:
     both = [histogram for one in chosen for histogram in one[2:4]]
     low = min(histogram.quantile(0.01) for histogram in both) * 1e3
     high = max(histogram.quantile(1 - 10 / histogram.count) for histogram in both) * 1e3
-    for axes in made:
-        if low > 0 and high / low > 12:
-            axes.set_xscale("log")
-            axes.set_xlim(low * 0.8, high * 1.25)
-            style.log_axis(axes.xaxis)
-        else:
-            axes.set_xlim(0, high * 1.08)
-            style.few_ticks(axes.xaxis, 6)
+    style.latency_axis(made, "x", low, high, above=1.25, room=1.08, ticks=6)
 
 
 def _omission_table(campaign: Campaign, found: Sequence[_Both]) -> show.Table:

@@ -160,14 +160,7 @@ def _load_axes(
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(style.plain))
         axes.set_xlim(levels[0] / 1.4, levels[-1] * 1.4)
-    for axes in tops:
-        if small > 0 and high / small > 12:
-            axes.set_yscale("log")
-            axes.set_ylim(small * 0.8, high * 1.4)
-            style.log_axis(axes.yaxis)
-        else:
-            axes.set_ylim(0, high * 1.06)
-            style.few_ticks(axes.yaxis, 5)
+    style.latency_axis(tops, "y", small, high, above=1.4)
     for axes in lows:
         room = max(0.08 * (most - least), 0.5)
         axes.set_ylim(min(least, 99.0) - room, max(most, 100.0) + room)

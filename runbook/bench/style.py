@@ -11,9 +11,10 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib import style
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -24,6 +25,8 @@ __all__ = [
     "Look",
     "arm",
     "context",
+    "few_ticks",
+    "latency_axis",
     "log_axis",
     "ms",
     "percentile",
@@ -164,6 +167,39 @@ def log_axis(axis: Axis) -> None:
     axis.set_minor_locator(LogLocator(subs=tuple(range(1, 10)), numticks=100))
     axis.set_major_formatter(FuncFormatter(plain))
     axis.set_minor_formatter(NullFormatter())
+
+
+def latency_axis(
+    made: Sequence[Axes],
+    which: Literal["x", "y"],
+    low: float,
+    high: float,
+    *,
+    above: float,
+    room: float = 1.06,
+    ticks: int = 5,
+) -> None:
+    """Let axes begin at zero, or be logarithmic where latencies span more than a decade.
+
+    Args:
+        made: The axes.
+        which: Of their axes.
+        low: Lowest latency on them.
+        high: Highest.
+        above: Room above the highest on a logarithmic axis, as a factor.
+        room: The same on a linear one.
+        ticks: Most of them on a linear one.
+    """
+    for axes in made:
+        axis = getattr(axes, f"{which}axis")
+        limit = getattr(axes, f"set_{which}lim")
+        if low > 0 and high / low > 12:
+            getattr(axes, f"set_{which}scale")("log")
+            limit(low * 0.8, high * above)
+            log_axis(axis)
+        else:
+            limit(0, high * room)
+            few_ticks(axis, ticks)
 
 
 def few_ticks(axis: Axis, most: int = 6, *, whole: bool = False) -> None:
