@@ -104,7 +104,7 @@ def read(
             try:
                 found.append(Found(directory.name, read_file(path)))
             except UsageError as error:
-                skipped.append(Skipped(directory.name, f"{error.what}: {error.why}"))
+                skipped.append(Skipped(directory.name, error.brief))
     return _once(reversed(found)), skipped[::-1]
 
 

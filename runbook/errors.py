@@ -72,6 +72,11 @@ class RunbookError(Exception):
         self.fix = fix
         self.see = see
 
+    @property
+    def brief(self) -> str:
+        """What happened and why, on one line."""
+        return f"{self.what}: {self.why}" if self.why else self.what
+
     def __str__(self) -> str:
         lines = [self.what]
         lines += [

@@ -198,8 +198,4 @@ def said(value: float | None, form: Callable[[float], str] = style.ms) -> str:
 
 def ranged(interval: Interval | None, form: Callable[[float], str] = style.ms) -> str:
     """Give an interval for a table."""
-    if interval is None or not math.isfinite(interval.value):
-        return ""
-    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
-        return form(interval.value)
-    return f"{form(interval.value)} ({form(interval.low)} to {form(interval.high)})"
+    return "" if interval is None else interval.said(form)

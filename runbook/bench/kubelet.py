@@ -91,7 +91,7 @@ def summary(
     except ForbiddenError as error:
         return _nothing(node, f"{error.what} (needs get on nodes/proxy)")
     except RunbookError as error:
-        return _nothing(node, f"{error.what}: {error.why}" if error.why else error.what)
+        return _nothing(node, error.brief)
     except ValueError:
         return _nothing(node, "the answer is no JSON")
     return parse(found, node, namespaces, proxies)

@@ -177,7 +177,7 @@ def _together(readings: Mapping[str, Callable[[], None]], longest: float) -> lis
 
 def _reason(error: Exception) -> str:
     if isinstance(error, RunbookError):
-        return f"{error.what}: {error.why}" if error.why else error.what
+        return error.brief
     return f"the answer cannot be read ({type(error).__name__}: {error})"
 
 

@@ -64,7 +64,7 @@ def outcomes(prometheus: Prometheus, campaign: Campaign) -> list[Outcome]:
             *(judged for one in weather(prometheus, *span) for judged in _judged(one)),
         ]
     except RunbookError as error:
-        return [_skipped(f"{error.what}: {error.why}")]
+        return [_skipped(error.brief)]
 
 
 def labelled(prometheus: Prometheus, moment: float) -> Outcome:

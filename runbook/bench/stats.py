@@ -9,7 +9,7 @@ come from :mod:`runbook.bench.bootstrap`, the number of blocks from
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -66,6 +66,18 @@ class Interval:
     def excludes_zero(self) -> bool:
         """Whether 0 lies outside; never so without an interval."""
         return self.low > 0 or self.high < 0
+
+    def said(self, form: Callable[[float], str]) -> str:
+        """Give it in words, without the ends it does not have; nothing if there is no estimate.
+
+        Args:
+            form: Writes a number.
+        """
+        if not math.isfinite(self.value):
+            return ""
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            return form(self.value)
+        return f"{form(self.value)} ({form(self.low)} to {form(self.high)})"
 
     def scaled(self, factor: float) -> Interval:
         """Give the same in another unit, for a factor above 0."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from runbook.bench.campaign import Campaign
@@ -195,12 +194,7 @@ def _component(part: Component) -> tuple[str, ...]:
 
 
 def _interval(found: Interval | None, digits: int) -> str:
-    if found is None or not math.isfinite(found.value):
-        return ""
-    value = f"{found.value:.{digits}f}"
-    if not (math.isfinite(found.low) and math.isfinite(found.high)):
-        return value
-    return f"{value} ({found.low:.{digits}f} to {found.high:.{digits}f})"
+    return "" if found is None else found.said(lambda value: f"{value:.{digits}f}")
 
 
 def _memory(found: Memory | None) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook.cli.options import FILES, PAIRS, WITH, pairs_of
+from runbook.cli.options import FILES, FIRST, LAST, ONLY, PAIRS, WITH, pairs_of
 from runbook.cli.render import RecordedError, counted, near, show_error
 from runbook.errors import UsageError
 
@@ -51,9 +51,9 @@ _NOTIFY = click.option(
 @PAIRS
 @click.option("--cluster", metavar="NAME", help="'rehearsal' or the name of a kubeconfig context.")
 @click.option("--mode", metavar="MODE", help="plan, apply (the default) or verify.")
-@click.option("--from", "first", default="", metavar="NN", help="Begin with this notebook.")
-@click.option("--until", "last", default="", metavar="NN", help="End with this notebook.")
-@click.option("--only", default="", metavar="NN,NN-NN", help="Run these notebooks and no others.")
+@FIRST
+@LAST
+@ONLY
 @WITH
 @click.option("--budget", metavar="TIME", help="Longest time for the benchmark, such as 10m.")
 @click.option(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from runbook.cli.options import FILES, PAIRS, WITH, pairs_of
+from runbook.cli.options import FILES, FIRST, LAST, ONLY, PAIRS, WITH, pairs_of
 from runbook.errors import UsageError
 
 __all__ = ["export"]
@@ -18,9 +18,9 @@ __all__ = ["export"]
 @FILES
 @PAIRS
 @click.option("--mode", metavar="MODE", help="plan, apply (the default) or verify.")
-@click.option("--from", "first", default="", metavar="NN", help="Begin with this notebook.")
-@click.option("--until", "last", default="", metavar="NN", help="End with this notebook.")
-@click.option("--only", default="", metavar="NN,NN-NN", help="Run these notebooks and no others.")
+@FIRST
+@LAST
+@ONLY
 @WITH
 @click.option("--image", required=True, help="Image that holds the clone.")
 @click.option(

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-__all__ = ["FILES", "PAIRS", "WITH", "pairs_of"]
+__all__ = ["FILES", "FIRST", "LAST", "ONLY", "PAIRS", "WITH", "pairs_of"]
 
 FILES = click.option(
     "-f",
@@ -25,6 +25,11 @@ PAIRS = click.option(
     multiple=True,
     metavar="NAME=VALUE",
     help="Set one parameter; wins over files.",
+)
+FIRST = click.option("--from", "first", default="", metavar="NN", help="Begin with this notebook.")
+LAST = click.option("--until", "last", default="", metavar="NN", help="End with this notebook.")
+ONLY = click.option(
+    "--only", default="", metavar="NN,NN-NN", help="Run these notebooks and no others."
 )
 WITH = click.option(
     "--with",

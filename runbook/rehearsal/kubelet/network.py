@@ -11,6 +11,7 @@ from runbook.rehearsal.client import Object
 from runbook.rehearsal.controllers import kinds, pods
 from runbook.rehearsal.controllers.cache import Cache
 from runbook.rehearsal.controllers.services import target_port
+from runbook.rehearsal.kubelet.containers import PROXY
 
 if TYPE_CHECKING:
     from runbook.rehearsal.kubelet.sandbox import Sandbox
@@ -141,7 +142,7 @@ class Network:
             return None
         container, number = found
         name = ""
-        if container.name == "linkerd-proxy":
+        if container.name == PROXY:
             name = container.env().get("LINKERD2_PROXY_IDENTITY_LOCAL_NAME", "")
             name = name if container.leaf is not None else ""
         labels = {"dst_namespace": sandbox.key[0], "dst_pod": sandbox.key[1]}

@@ -363,7 +363,7 @@ class Kubelet:
 
     def _complete(self, sandbox: Sandbox) -> None:
         """When the work is done, end what only served it: sidecars, and an awaited proxy."""
-        proxies = [c for c in sandbox.main if c.name == "linkerd-proxy"]
+        proxies = [c for c in sandbox.main if c.name == PROXY]
         work = [c for c in sandbox.main if c not in proxies]
         if not work or not all(c.ended is not None and not self._restarts(c) for c in work):
             return
