@@ -427,6 +427,22 @@ def test_a_pod_that_is_ended_keeps_its_record(tmp_path: Path, stand_in: Callable
     assert (tmp_path / "log").read_text().splitlines()[-1].startswith("records export last")
 
 
+def test_a_pod_that_is_ended_just_as_its_run_begins_keeps_its_record(
+    tmp_path: Path, stand_in: Callable[..., Any]
+) -> None:
+    begun = tmp_path / "begun"
+    words, environment = stand_in(
+        f"trap 'exit 130' TERM; touch {begun}; while :; do sleep 0.01; done"
+    )
+    known = "run=$!"
+    meanwhile = f"until [ -e {begun} ]; do sleep 0.01; done; kill -TERM $$; {known}"
+    assert sum(word.count(known) for word in words) == 1
+    words = [word.replace(known, meanwhile) for word in words]
+    done = subprocess.run(words, env=environment, timeout=30, check=False)
+    assert done.returncode == 130
+    assert (tmp_path / "log").read_text().splitlines()[-1].startswith("records export last")
+
+
 # --- the command --------------------------------------------------------------------------------
 
 

@@ -23,8 +23,10 @@ _RESOURCES = {  # a batch was seen to take 250 MiB at most and, while Helm rende
     "limits": {"memory": "1Gi"},
 }
 _COPY = f"""\
+run= ended=
+trap '[ "$run" ] && kill -TERM "$run" 2>/dev/null || ended=1' TERM INT
 runbook run "$@" & run=$!
-trap 'kill -TERM "$run" 2>/dev/null' TERM INT
+[ ! "$ended" ] || kill -TERM "$run"
 wait "$run"; status=$?
 while kill -0 "$run" 2>/dev/null; do wait "$run"; status=$?; done
 runbook records export last "$COPY_TO" --output {_RECORDS} || [ "$status" -ne 0 ] || status=4
@@ -32,7 +34,9 @@ exit "$status"
 """
 """Runs the batch, then copies its record; a copy that fails is a failure of its own.
 
-A signal ends the shell's ``wait`` early, so it waits again for as long as the run is there.
+The trap stands before the run begins: a signal that comes before ``$!`` is known is passed on as
+soon as it is. A signal ends the shell's ``wait`` early, so it waits again for as long as the run is
+there.
 """
 
 
