@@ -9,11 +9,13 @@ The work itself is in :mod:`runbook.bench`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runbook import show
 from runbook.bench import deploy, report, tables, targets
 from runbook.bench.campaign import Campaign, Environment
 from runbook.bench.conduct import Conductor
@@ -25,6 +27,7 @@ from runbook.bench.targets import Targets
 from runbook.result import Measure
 
 if TYPE_CHECKING:
+    from runbook.bench.figure import Figure
     from runbook.step import Step
 
 __all__ = ["Proposal", "latest", "measure", "objects", "overhead", "plan", "publish"]
@@ -131,10 +134,18 @@ def publish(step: Step, campaign: Campaign | None) -> None:
         return
     with step.part("Report"):
         drawn = report.figures(campaign)
-        step.display(*drawn)
+        step.display(*_with_numbers(drawn))
         if drawn.left_out:
             step.display(tables.note("Charts left out", "\n".join(drawn.left_out)))
         step.keep("campaign.json.gz", campaign.to_json())
+
+
+def _with_numbers(drawn: Iterable[Figure]) -> Iterator[show.Showable]:
+    """Give each chart and, folded under it, the table its words speak of."""
+    for figure in drawn:
+        yield figure
+        if figure.table is not None:
+            yield replace(figure.table, folded=True)
 
 
 def _store(step: Step) -> Store:

@@ -120,6 +120,7 @@ class Table:
         rows: Cells or plain strings, as many as there are columns.
         badge: A word to warn with before the title, such as ``REHEARSAL``.
         note: A closing line.
+        folded: Whether a page shows the title alone until it is clicked.
     """
 
     title: str
@@ -127,6 +128,7 @@ class Table:
     rows: Sequence[Sequence[Cell | str]]
     badge: str = ""
     note: str = ""
+    folded: bool = False
 
     def html(self) -> str:
         """Render for JupyterLab and exported pages."""
@@ -144,10 +146,12 @@ class Table:
             f'color:inherit;{_FONT}">{heading}<tbody>{body}</tbody></table>'
         )
         note = f'<div style="margin:4px 0 0;opacity:.8">{_lines(self.note)}</div>'
+        body = (table if rows else "") + (note if self.note else "")
+        if self.folded:
+            return details_html(title_text(self.title, self.badge), body)
         return (
             f'<div style="{_FONT};margin:4px 0 10px;color:inherit">'
-            f"{title_html(self.title, self.badge)}{table if rows else ''}"
-            f"{note if self.note else ''}</div>"
+            f"{title_html(self.title, self.badge)}{body}</div>"
         )
 
     def text(self) -> str:

@@ -14,13 +14,14 @@ from campaign_records import campaign as recorded
 from runbook import benchmark
 from runbook.bench import charts, conduct
 from runbook.bench.campaign import Campaign
+from runbook.bench.figure import Figure
 from runbook.bench.store import Store
 from runbook.cluster import Cluster
 from runbook.errors import UsageError
 from runbook.rehearsal import Twin, picluster
 from runbook.rehearsal.client import Client
 from runbook.rehearsal.controllers import kinds
-from runbook.show import MEDIA_TYPE, Showable
+from runbook.show import MEDIA_TYPE, Showable, Table
 from runbook.step import Step, open_step
 
 BOOK = "61-bench-latency"
@@ -314,3 +315,23 @@ def test_a_report_hands_figures_and_data_to_the_record(
     (form,) = shown.of("data")
     assert form["name"] == "campaign.json.gz"
     assert Campaign.from_json(form["text"]) == campaign
+
+
+def test_a_chart_comes_with_its_numbers_folded_under_it(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = charts.Report()
+    numbers = Table("Numbers of it", ("cell",), [("0.5 ms",)])
+    drawn += [
+        Figure("one", "One", "See the table.", 1, 1, b"png", table=numbers),
+        Figure("two", "Two", "Nothing more.", 1, 1, b"png"),
+    ]
+    monkeypatch.setattr(charts, "report", lambda *_: drawn)
+    step, shown = opened(mode="verify")
+    before = len(shown)
+    benchmark.publish(step, recorded(day=24))
+    first, second, third, *_ = (one._repr_mimebundle_() for one in shown[before:])
+    assert [first[MEDIA_TYPE]["name"], third[MEDIA_TYPE]["name"]] == ["one", "two"]
+    assert second["text/html"].startswith("<details ")
+    assert "0.5 ms" in second["text/html"]
+    assert "0.5 ms" in second["text/plain"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -67,6 +68,14 @@ def test_badge_is_in_both_forms() -> None:
     shown = table(badge=show.REHEARSAL)
     assert shown.text().startswith("[REHEARSAL] Checks")
     assert ">REHEARSAL</span>" in shown.html()
+
+
+def test_a_folded_table_shows_its_title_until_it_is_clicked() -> None:
+    table = show.Table("Numbers <1>", ("a",), [("x",)], badge="REHEARSAL", note="n", folded=True)
+    assert table.html().startswith("<details style=")
+    assert ">[REHEARSAL] Numbers &lt;1&gt;</summary><table" in table.html()
+    assert table.html().endswith(">n</div></details>")
+    assert table.text() == dataclasses.replace(table, folded=False).text()
 
 
 def test_diff_keeps_its_signs() -> None:
