@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runbook import diff, helm_errors, holder, show
+from runbook import chart_values, diff, helm_errors, holder, show
 from runbook.changes import Action, Change, Plan, digest
 from runbook.cluster import MANAGER, Cluster, Object
 from runbook.errors import ConflictError, NotFoundError, PlanError
@@ -57,9 +57,12 @@ def plan_release(helm: Helm, cluster: Cluster, release: Release) -> Plan:
     and none of its objects is missing from the cluster.
 
     Raises:
+        ParameterError: There are values that the chart does not know.
         HelmError: The chart is not to be had or does not render, or the release is stuck.
     """
     info = helm.info(release.chart, release.version, release.source)
+    chart = helm.pull(release.chart, release.version, release.source)
+    chart_values.require_known(chart, release.values)
     stored = helm.release(release.name, release.namespace)
     interrupted = ""
     if stored is not None and stored.status.startswith("pending"):

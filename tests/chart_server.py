@@ -65,7 +65,7 @@ def write(
     (chart / "templates").mkdir(parents=True)
     meta = {"apiVersion": "v2", "name": "demo", "version": version, "appVersion": "26.6"}
     (chart / "Chart.yaml").write_text(yaml.safe_dump(meta | {"kubeVersion": kube}))
-    (chart / "values.yaml").write_text("colour: green\n")
+    (chart / "values.yaml").write_text('colour: green\npassword: ""\n')
     for name, text in (templates or {"map": MAP, "account": ACCOUNT}).items():
         (chart / "templates" / f"{name}.yaml").write_text(text)
     return chart
