@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +12,10 @@ from runbook.checks import Context, Outcome, Verdict
 from runbook.errors import ApiError, CertificateError
 from runbook.linkerd.identity import anchor_outcomes, read_trust_anchor
 from runbook.linkerd.installed import helm_values, installed, not_yet, read_config
-from runbook.linkerd.material import Material, from_config_map, read_secret
-from runbook.linkerd.outcomes import Object, absent, anchor_link, few, from_proof, judge
+from runbook.linkerd.material import from_config_map
+from runbook.linkerd.outcomes import Object, anchor_link, few, judge
 from runbook.linkerd.pods import PROXY
-from runbook.proofs import server_proofs
+from runbook.linkerd.serving import Served, served
 from runbook.releases import WEBHOOKS, Webhook
 
 __all__ = ["injector", "trust_anchor", "trust_roots", "webhooks"]
@@ -183,82 +181,22 @@ def _prints(certificates: Sequence[Certificate]) -> str:
 
 
 def _webhook(context: Context, webhook: Webhook) -> Iterator[Outcome]:
-    namespace = context.params.linkerd_namespace
-    title = f"{webhook.title} webhook has valid cert"
     config = context.cluster.find(
         "admissionregistration.k8s.io/v1", webhook.kind, webhook.configuration
     )
-    material = read_secret(context, webhook.secret, namespace)
-    if config is None or material is None or not material.has("tls.crt"):
-        what = (
-            f"{webhook.kind} {webhook.configuration}"
-            if config is None
-            else f"Secret {namespace}/{webhook.secret}"
-        )
-        yield absent(context, f"webhook-{webhook.title}", title, what, NOTEBOOK, linkerd=title)
-        return
-    hooks = config.get("webhooks") or []
-    bundles = [(hook.get("clientConfig") or {}).get("caBundle", "") for hook in hooks]
-    if len(bundles) != 1 or not bundles[0]:
-        yield judge(
-            f"webhook-{webhook.title}",
-            title,
-            False,
-            expected="one webhook with a caBundle",
-            seen=f"{len(hooks)} webhooks, {sum(map(bool, bundles))} with a caBundle",
-            why="the CA has not been injected, or another install added webhooks of its own",
-            fix=f"run notebook {NOTEBOOK}",
-            linkerd=title,
-        )
-        return
-    yield from _webhook_proofs(context, webhook, material, bundles[0])
-
-
-def _webhook_proofs(
-    context: Context, webhook: Webhook, material: Material, bundle: str
-) -> Iterator[Outcome]:
-    title = f"{webhook.title} webhook has valid cert"
-    name = f"{webhook.service}.{context.params.linkerd_namespace}.svc"
-    try:
-        text = base64.b64decode(bundle, validate=True).decode("utf-8", "replace")
-        anchors = parse_bundle(text, source=f"caBundle of {webhook.configuration}")
-        server, *between = material.certificates("tls.crt")
-    except (CertificateError, binascii.Error) as error:
-        yield judge(
-            f"webhook-{webhook.title}",
-            title,
-            False,
-            seen=str(error),
-            fix=f"run notebook {NOTEBOOK}",
-            linkerd=title,
-        )
-        return
-    now = context.cluster.now()
-    for proof in server_proofs(server, anchors, between=between, now=now, name=name):
-        yield from_proof(
-            proof, prefix=f"webhook-{webhook.title}-", subject=f"{webhook.title}: ", linkerd=title
-        )
-    yield judge(
-        f"webhook-{webhook.title}-key",
-        f"{webhook.title}: its key belongs to its certificate",
-        material.key_matches(server),
-        expected="a matching pair",
-        seen=server.short,
-        why="tls.crt and tls.key are of two different renderings",
-        fix=f"run notebook {NOTEBOOK}",
-        linkerd=title,
+    hooks = None if config is None else config.get("webhooks") or []
+    server = Served(
+        id=f"webhook-{webhook.title}",
+        subject=webhook.title,
+        title=f"{webhook.title} webhook has valid cert",
+        registration=f"{webhook.kind} {webhook.configuration}",
+        secret=webhook.secret,
+        namespace=context.params.linkerd_namespace,
+        service=webhook.service,
+        notebook=NOTEBOOK,
     )
-    left = (server.not_after - now).days
-    yield judge(
-        f"webhook-{webhook.title}-lifetime",
-        f"{webhook.title}: its certificate lives for another 60 days",
-        "pass" if left >= 60 else "warn",
-        expected="60 days or more left",
-        seen=f"{left} days left",
-        why="Helm makes it for a year, anew at every upgrade; nothing else renews it",
-        fix=f"run notebook {NOTEBOOK} with any change, or: helm upgrade",
-        linkerd=f"{webhook.title} cert is valid for at least 60 days",
-    )
+    bundles = hooks and [(hook.get("clientConfig") or {}).get("caBundle", "") for hook in hooks]
+    yield from served(context, server, bundles)
 
 
 def _container_names(pod: Object) -> list[str]:

@@ -1,0 +1,117 @@
+"""Whether the API server can trust a server of Linkerd's: a webhook, or the tap API of Viz."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from runbook.certs import parse_bundle
+from runbook.checks import Context, Outcome
+from runbook.errors import CertificateError
+from runbook.linkerd.material import Material, read_secret
+from runbook.linkerd.outcomes import absent, from_proof, judge
+from runbook.proofs import server_proofs
+
+__all__ = ["Served", "served"]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that the API server calls over TLS.
+
+    Attributes:
+        id: Begins the ids of the outcomes, such as ``webhook-proxy-injector``.
+        subject: Begins their titles, such as ``proxy-injector``.
+        title: The line of ``linkerd check`` about its certificate.
+        registration: What holds the CA bundle: ``MutatingWebhookConfiguration NAME``.
+        secret: Secret of its certificate, type ``kubernetes.io/tls``.
+        namespace: Of the Secret and the Service.
+        service: Its Service.
+        notebook: Which notebook installs it.
+    """
+
+    id: str
+    subject: str
+    title: str
+    registration: str
+    secret: str
+    namespace: str
+    service: str
+    notebook: str
+
+
+def served(context: Context, server: Served, bundles: Sequence[str] | None) -> Iterator[Outcome]:
+    """Judge a server's certificate.
+
+    Args:
+        context: The cluster.
+        server: Which one.
+        bundles: The ``caBundle`` of each entry of its registration, base64; ``None`` if the
+            registration does not exist.
+    """
+    material = read_secret(context, server.secret, server.namespace)
+    if bundles is None or material is None or not material.has("tls.crt"):
+        what = (
+            server.registration if bundles is None else f"Secret {server.namespace}/{server.secret}"
+        )
+        yield absent(context, server.id, server.title, what, server.notebook, linkerd=server.title)
+        return
+    if len(bundles) != 1 or not bundles[0]:
+        yield judge(
+            server.id,
+            server.title,
+            False,
+            expected="one entry with a caBundle",
+            seen=f"{len(bundles)} entries, {sum(map(bool, bundles))} with a caBundle",
+            why="the CA has not been injected, or another install added entries of its own",
+            fix=f"run notebook {server.notebook}",
+            linkerd=server.title,
+        )
+        return
+    yield from _proofs(context, server, material, bundles[0])
+
+
+def _proofs(context: Context, server: Served, material: Material, bundle: str) -> Iterator[Outcome]:
+    try:
+        text = base64.b64decode(bundle, validate=True).decode("utf-8", "replace")
+        anchors = parse_bundle(text, source=f"caBundle of {server.registration}")
+        own, *between = material.certificates("tls.crt")
+    except (CertificateError, binascii.Error) as error:
+        yield judge(
+            server.id,
+            server.title,
+            False,
+            seen=str(error),
+            fix=f"run notebook {server.notebook}",
+            linkerd=server.title,
+        )
+        return
+    now = context.cluster.now()
+    name = f"{server.service}.{server.namespace}.svc"
+    for proof in server_proofs(own, anchors, between=between, now=now, name=name):
+        yield from_proof(
+            proof, prefix=f"{server.id}-", subject=f"{server.subject}: ", linkerd=server.title
+        )
+    yield judge(
+        f"{server.id}-key",
+        f"{server.subject}: its key belongs to its certificate",
+        material.key_matches(own),
+        expected="a matching pair",
+        seen=own.short,
+        why="tls.crt and tls.key are of two different renderings",
+        fix=f"run notebook {server.notebook}",
+        linkerd=server.title,
+    )
+    left = (own.not_after - now).days
+    yield judge(
+        f"{server.id}-lifetime",
+        f"{server.subject}: its certificate lives for another 60 days",
+        "pass" if left >= 60 else "warn",
+        expected="60 days or more left",
+        seen=f"{left} days left",
+        why="Helm makes it for a year, anew at every upgrade; nothing else renews it",
+        fix=f"run notebook {server.notebook} with any change, or: helm upgrade",
+        linkerd=f"{server.subject} cert is valid for at least 60 days",
+    )
