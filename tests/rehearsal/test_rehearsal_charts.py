@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+import chart_help
 import helm_python as helm
 import pytest
 import yaml
+from chart_help import Rendered, grown, identities, render, table
 from cryptography import x509
 
 from runbook.rehearsal import charts
@@ -32,54 +33,21 @@ CLUSTER_WIDE = {
     "ValidatingWebhookConfiguration",
 }
 
-Rendered = dict[tuple[str, str, str], dict[str, Any]]
+EXTENSIONS = ("linkerd-viz", "linkerd-jaeger")
 
 
 def inventory(line: str) -> dict[str, set[str]]:
-    """Read what a line has, by kind: apply the changes of every line up to it."""
-    text = (Path(__file__).parent / "linkerd_objects.yaml").read_text()
-    found: dict[str, set[str]] = {}
-    for entry, changes in yaml.safe_load(text).items():
-        for kind, changed in changes.items():
-            names = found.setdefault(kind, set())
-            for name in changed:
-                if name.startswith("-"):
-                    names.remove(name[1:])
-                else:
-                    names.add(name)
-        if entry == line:
-            return found
-    raise AssertionError(line)
+    return grown(table("linkerd_objects.yaml"), line)
 
 
 def expected(line: str) -> set[tuple[str, str, str]]:
     """Say the (apiVersion, kind, name) of every object a line creates."""
-    found = inventory(line)
-    del found["values keys"]
-    pairs = [(kind.split(" "), name) for kind, names in found.items() for name in names]
-    return {(api_version, kind, name) for (api_version, kind), name in pairs}
+    return identities(inventory(line))
 
 
-@cache
 def packages(line: str) -> list[charts.Package]:
-    return [package for package in charts.packages() if package.line == line]
-
-
-def render(
-    package: charts.Package, values: dict[str, Any], namespace: str = "linkerd"
-) -> dict[tuple[str, str, str], dict[str, Any]]:
-    with helm.Chart.load_archive(package.archive()) as chart:
-        files = chart.render(values, name=package.metadata["name"], namespace=namespace)
-    objects: Rendered = {}
-    for path, text in files.items():
-        if path.endswith(".txt"):
-            continue
-        for document in yaml.safe_load_all(text):
-            if document:
-                key = (document["apiVersion"], document["kind"], document["metadata"]["name"])
-                assert key not in objects, f"{key} is rendered twice"
-                objects[key] = document
-    return objects
+    """Give the charts of Linkerd itself."""
+    return [p for p in chart_help.packages(line) if p.metadata["name"] not in EXTENSIONS]
 
 
 def render_line(line: str, values: dict[str, Any] | None = None) -> Rendered:
@@ -117,7 +85,7 @@ def test_two_builds_are_equal_to_the_byte(tmp_path: Path) -> None:
         for name in ("one", "two")
     )
     assert one == two
-    assert len(one) == 8  # seven packages and the index
+    assert len(one) == 14  # thirteen packages and the index
 
 
 def test_the_index_names_every_package_with_its_digest(tmp_path: Path) -> None:
@@ -130,6 +98,8 @@ def test_the_index_names_every_package_with_its_digest(tmp_path: Path) -> None:
         "linkerd-crds": ["2026.6.3", "2025.10.7", "1.8.0"],
         "linkerd-control-plane": ["2026.6.3", "2025.10.7", "1.16.11"],
         "linkerd2": ["2.11.5"],
+        "linkerd-viz": ["2026.6.3", "2025.10.7", "30.12.11", "2.11.5"],
+        "linkerd-jaeger": ["30.12.11", "2.11.5"],
     }
     for entries in index["entries"].values():
         for entry in entries:

@@ -112,15 +112,16 @@ def core(api_client: client.ApiClient) -> client.CoreV1Api:
 
 def test_the_chart_repository_is_one(pi_cluster: Twin, tmp_path: Path) -> None:
     index = helm.repo_index(pi_cluster.chart_repository)
-    assert set(index["entries"]) == {"linkerd-crds", "linkerd-control-plane", "linkerd2"}
+    control_plane = {"linkerd-crds", "linkerd-control-plane", "linkerd2"}
+    assert set(index["entries"]) == control_plane | {"linkerd-viz", "linkerd-jaeger"}
     repository = {"repo_url": pi_cluster.chart_repository, "destination": tmp_path}
     helm.pull("linkerd-control-plane", version="2025.10.7", **repository)
     with helm.Chart.load(tmp_path / "linkerd-control-plane-2025.10.7.tgz") as older:
         assert older.values["linkerdVersion"] == "edge-25.10.7"
     helm.pull("linkerd-control-plane", **repository)  # the newest
     assert (tmp_path / "linkerd-control-plane-2026.6.3.tgz").exists()
-    with pytest.raises(helm.HelmError, match=r"linkerd-viz.*not found"):
-        helm.pull("linkerd-viz", **repository)
+    with pytest.raises(helm.HelmError, match=r"linkerd-multicluster.*not found"):
+        helm.pull("linkerd-multicluster", **repository)
 
 
 def test_kubeconfig_names_the_chart_repository(pi_cluster: Twin) -> None:

@@ -88,7 +88,7 @@ def rendered(line: str, anchors: str) -> Iterator[dict[str, Any]]:
         "installNamespace": False,
     }
     for package in charts.packages():
-        if package.line != line:
+        if package.line != line or package.metadata["name"] == "linkerd-viz":
             continue
         with helm.Chart.load_archive(package.archive()) as chart:
             texts = chart.render(values, name=package.metadata["name"], namespace="linkerd")

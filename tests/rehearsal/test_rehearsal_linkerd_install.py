@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import helm_python as helm
 import pytest
@@ -12,15 +10,10 @@ import yaml
 from kubernetes import client, config, utils
 from kubernetes.client.exceptions import ApiException
 from linkerd_identity import Identity, make_identity
+from linkerd_releases import CHARTS, install, released, remove_namespace, until, values
 
 from runbook.rehearsal import Twin
 
-CHARTS = {
-    "stable-2.11": [("linkerd2", "2.11.5")],
-    "stable-2.14": [("linkerd-crds", "1.8.0"), ("linkerd-control-plane", "1.16.11")],
-    "edge-2.19": [("linkerd-crds", "2025.10.7"), ("linkerd-control-plane", "2025.10.7")],
-    "edge-2.20": [("linkerd-crds", "2026.6.3"), ("linkerd-control-plane", "2026.6.3")],
-}
 COMPONENTS = ["linkerd-destination", "linkerd-identity", "linkerd-proxy-injector"]
 
 
@@ -39,28 +32,9 @@ def connected(cluster: Twin) -> Iterator[client.ApiClient]:
 @pytest.fixture
 def releases(cluster: Twin, connected: client.ApiClient) -> Iterator[helm.Config]:
     """Give the namespace ``linkerd`` to Helm; afterwards remove what it installed."""
-    core = client.CoreV1Api(connected)
     labels = {"linkerd.io/is-control-plane": "true"}
-    core.create_namespace({"metadata": {"name": "linkerd", "labels": labels}})
-    with helm.Config(kubeconfig_path=cluster.kubeconfig, namespace="linkerd") as found:
+    with released(cluster, client.CoreV1Api(connected), "linkerd", labels) as found:
         yield found
-        for release in reversed(found.list(all_states=True)):
-            found.uninstall(release["name"], wait="watcher", timeout=90)
-    remove_namespace(core, "linkerd")
-
-
-def remove_namespace(core: client.CoreV1Api, name: str) -> None:
-    """Delete a namespace and wait until it is gone with all it held."""
-    core.delete_namespace(name)
-    until(lambda: name not in {found.metadata.name for found in core.list_namespace().items})
-
-
-def until(condition: Callable[[], bool], seconds: float = 90) -> None:
-    """Ask again until it is so."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -69,30 +43,6 @@ def identity(connected: client.ApiClient, releases: helm.Config) -> Identity:
     made = make_identity()
     utils.create_from_dict(connected, made.issuer)
     return made
-
-
-def values(identity: Identity) -> dict[str, Any]:
-    return {
-        "identityTrustAnchorsPEM": identity.anchors,
-        "identity": {"issuer": {"scheme": "kubernetes.io/tls"}},
-        "installNamespace": False,
-    }
-
-
-def install(
-    releases: helm.Config, cluster: Twin, line: str, given: dict[str, Any], timeout: int = 120
-) -> None:
-    for name, version in CHARTS[line]:
-        crds = name == "linkerd-crds"
-        releases.install(
-            name,
-            name,
-            {"enableHttpRoutes": False} if crds else given,
-            chart_repo_url=cluster.chart_repository,
-            chart_version=version,
-            wait="watcher",
-            timeout=timeout,
-        )
 
 
 @pytest.mark.parametrize("line", ["stable-2.14", "edge-2.19", "edge-2.20"])

@@ -5,8 +5,10 @@ not from how they are written. One template source per chart serves every releas
 
 - ``lines.yaml`` says which charts a line has, their versions, and how a line differs from the one
   before it: value keys (``values``), facts its templates ask for (``facts``) and CRDs (``crds``).
+  ``linkerd-viz`` and ``linkerd-jaeger`` have one of their own.
 - A chart's templates read those facts from ``line.yaml`` and the CRD table from ``crds.yaml``,
-  which ``build`` writes into each package.
+  which ``build`` writes into each package. What several charts share is in ``common`` and
+  ``extension``.
 
 Left out, because no rehearsed step uses them: ``values-ha.yaml`` with its PodDisruptionBudgets and
 anti-affinity, ``enablePSP``, control-plane tracing and ``debugContainer``. Their value keys exist
@@ -30,6 +32,9 @@ import yaml
 __all__ = ["Package", "build", "packages"]
 
 SOURCES = Path(__file__).parent
+_CRDS, _MAIN = "linkerd-crds", "linkerd-control-plane"
+_EXTENSIONS = ("linkerd-viz", "linkerd-jaeger")
+_PARTS = ("values", "facts", "crds")
 CREATED = "2026-01-01T00:00:00Z"
 """When every package says it was made. Fixed, so that equal sources give equal bytes."""
 
@@ -94,15 +99,28 @@ def build(directory: Path) -> None:
 def packages() -> Iterator[Package]:
     """Yield every chart version of every release line, newest line first."""
     lines: dict[str, dict[str, Any]] = _read("lines.yaml")
-    table: dict[str, Any] = _read("crds.yaml")
-    state: dict[str, Any] = {"values": {}, "facts": {}, "crds": {}}
-    found: list[list[Package]] = []
-    for line, entry in lines.items():
-        state = {part: overlay(state[part], entry.get(part, {})) for part in state}
-        crds = {name: _crd(table[name], picked) for name, picked in state["crds"].items()}
-        found.append([_package(line, chart, entry, state, crds) for chart in entry["charts"]])
+    crds: dict[str, Any] = _read("crds.yaml")
+    tables = {name: _grown(_read(f"{name}/lines.yaml")) for name in _EXTENSIONS}
+    control_plane = _grown(lines)
+    found = [
+        [
+            _package(line, chart, entry, crds, {**tables, _MAIN: control_plane})
+            for chart in entry["charts"]
+        ]
+        for line, entry in lines.items()
+    ]
     for charts in reversed(found):
         yield from charts
+
+
+def _grown(lines: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Give each line as a whole: its changes over all lines before it."""
+    whole: dict[str, Any] = {part: {} for part in _PARTS}
+    found = {}
+    for line, entry in lines.items():
+        whole = {part: overlay(whole[part], entry.get(part, {})) for part in _PARTS}
+        found[line] = whole
+    return found
 
 
 def overlay(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,8 +140,8 @@ def _package(
     line: str,
     chart: Mapping[str, Any],
     entry: Mapping[str, Any],
-    state: Mapping[str, Any],
     crds: Mapping[str, Any],
+    tables: Mapping[str, Mapping[str, Any]],
 ) -> Package:
     """Gather the files of one chart of one line."""
     metadata = {
@@ -137,13 +155,15 @@ def _package(
     for source in chart["sources"]:
         for path in sorted((SOURCES / source / "templates").iterdir()):
             files[f"templates/{path.name}"] = path.read_bytes()
-    if "linkerd-control-plane" in chart["sources"]:
-        values = {**state["values"], "linkerdVersion": entry["linkerdVersion"]}
-        files["line.yaml"] = _yaml(state["facts"])
+    own = tables.get(chart["sources"][-1])
+    if own is not None:
+        values = {**own[line]["values"], "linkerdVersion": entry["linkerdVersion"]}
+        files["line.yaml"] = _yaml(own[line]["facts"])
     else:
         values = entry["crdsValues"]
-    if "linkerd-crds" in chart["sources"]:
-        files["crds.yaml"] = _yaml(crds)
+    if _CRDS in chart["sources"]:
+        picked = tables[_MAIN][line]["crds"]
+        files["crds.yaml"] = _yaml({name: _crd(crds[name], row) for name, row in picked.items()})
     files["values.yaml"] = _yaml(values)
     return Package(line=line, metadata=metadata, files=files)
 

@@ -132,18 +132,3 @@ spec:
 - name: linkerd-identity-end-entity
   emptyDir: {medium: Memory}
 {{- end -}}
-
-{{- define "token-volume" -}}
-- name: kube-api-access
-  projected:
-    defaultMode: 420
-    sources:
-    - serviceAccountToken: {expirationSeconds: 3607, path: token}
-    - configMap:
-        name: kube-root-ca.crt
-        items: [{key: ca.crt, path: ca.crt}]
-    - downwardAPI:
-        items:
-        - path: namespace
-          fieldRef: {apiVersion: v1, fieldPath: metadata.namespace}
-{{- end -}}

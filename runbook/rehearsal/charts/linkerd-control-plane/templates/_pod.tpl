@@ -56,18 +56,6 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
-{{- /* Security context shared by all containers: restricted from 2.12 on. */ -}}
-{{- define "security" -}}
-{{- $line := include "line" . | fromYaml -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-{{- if $line.restricted }}
-capabilities: {drop: [ALL]}
-runAsNonRoot: true
-seccompProfile: {type: RuntimeDefault}
-{{- end }}
-{{- end -}}
-
 {{- /* The init container that redirects traffic, or under CNI the one that checks it is. */ -}}
 {{- define "network" -}}
 {{- $proxy := printf "%s:%s" .Values.proxy.image.name (.Values.proxy.image.version | default .Values.linkerdVersion) -}}

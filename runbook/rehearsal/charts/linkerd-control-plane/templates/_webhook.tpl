@@ -57,19 +57,3 @@ webhooks:
   timeoutSeconds: {{ . }}
   {{- end }}
 {{- end -}}
-
-{{- define "webhook-check" -}}
-{{- $injected := or .injectCaFrom .injectCaFromSecret -}}
-{{- if and .injectCaFrom .injectCaFromSecret -}}
-{{- fail "injectCaFrom and injectCaFromSecret cannot both be set" -}}
-{{- end -}}
-{{- if and $injected .caBundle -}}
-{{- fail "injectCaFrom or injectCaFromSecret cannot be set if providing a caBundle" -}}
-{{- end -}}
-{{- if and .externalSecret (not .caBundle) (not $injected) -}}
-{{- fail "if externalSecret is set, then caBundle, injectCaFrom, or injectCaFromSecret must be set" -}}
-{{- end -}}
-{{- if and $injected (not .externalSecret) -}}
-{{- fail "if injectCaFrom or injectCaFromSecret is set, then externalSecret must be set" -}}
-{{- end -}}
-{{- end -}}
