@@ -13,11 +13,11 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from runbook.errors import RehearsalError
-from runbook.rehearsal.apiserver.requests import Request, Response, target
+from runbook.rehearsal.apiserver.requests import Request, Response, Target, target
 from runbook.rehearsal.apiserver.statuses import Refusal
 from runbook.rehearsal.client import Object
 
@@ -25,10 +25,13 @@ __all__ = ["Fault", "Faults"]
 
 Kind = Literal[
     "api", "drop-watches", "crash", "slow", "unschedulable", "never-ready", "throttled",
-    "cadvisor-labels",
+    "cadvisor-labels", "targets-down",
 ]  # fmt: skip
 _KINDS = get_args(Kind)
-_SYSTEM = ("kube-controller-manager", "kubelet", "kube-scheduler", "cert-manager", "linkerd-")
+_SYSTEM = (
+    "kube-controller-manager", "kubelet", "kube-scheduler", "cert-manager", "linkerd-", "traefik",
+    "k8s-sidecar",
+)  # fmt: skip
 """User agents of the cluster's own parts: they are spared unless a fault says otherwise."""
 _REASONS = {
     401: "Unauthorized",
@@ -50,7 +53,8 @@ class Fault:
         kind: ``api`` (a request is refused or delayed), ``drop-watches`` (once), ``crash``,
             ``slow`` and ``unschedulable`` (pods), ``never-ready`` (a Certificate), ``throttled``
             (a node is too hot: its probe says so), ``cadvisor-labels`` (a node's cAdvisor metrics
-            do not name containers, as K3s has it).
+            do not name containers, as K3s has it), ``targets-down`` (nobody answers when the
+            metrics of a namespace's pods are asked for).
         verb: For ``api``: ``get``, ``list``, ``watch``, ``create``, ``update``, ``patch``,
             ``delete``; empty for any.
         resource: For ``api`` and ``drop-watches``: plural name; empty for any.
@@ -221,15 +225,7 @@ class Faults:
         own = request.headers.get("user-agent", "").startswith(_SYSTEM)
         with self._lock:
             for number, fault in list(self._faults.items()):
-                if fault.kind != "api" or (own and not fault.system):
-                    continue
-                pairs = (
-                    (fault.verb, wanted.verb),
-                    (fault.resource, wanted.resource),
-                    (fault.namespace, wanted.namespace),
-                    (fault.name, wanted.name),
-                )
-                if any(asked and asked != seen for asked, seen in pairs):
+                if not _concerns(fault, wanted) or (own and not fault.system):
                     continue
                 self._left[number] -= 1
                 if not self._left[number]:
@@ -262,7 +258,23 @@ def _parse(body: bytes) -> Fault:
     return Fault(**data)
 
 
+def _concerns(fault: Fault, wanted: Target) -> bool:
+    """Tell whether a fault is about a request."""
+    pairs = [(fault.namespace, wanted.namespace)]
+    if fault.kind == "targets-down":
+        pairs += [("pods", wanted.resource), ("proxy", wanted.subresource)]
+        pairs += [("metrics", wanted.rest), (fault.name, wanted.name.partition(":")[0])]
+    else:
+        pairs += [(fault.verb, wanted.verb), (fault.resource, wanted.resource)]
+        pairs += [(fault.name, wanted.name)]
+    known = fault.kind in ("api", "targets-down")
+    return known and all(asked in ("", seen) for asked, seen in pairs)
+
+
 def _refusal(fault: Fault) -> Response:
+    if fault.kind == "targets-down":
+        text = "error trying to reach service: dial tcp: connect: connection refused"
+        fault = replace(fault, status=503, message=fault.message or text)
     reason = _REASONS.get(fault.status, "")
     message = fault.message or {
         429: "the server has received too many requests and has asked us to try again later",

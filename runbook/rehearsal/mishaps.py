@@ -19,19 +19,30 @@ from runbook.rehearsal.client import Client, Object, Resource
 from runbook.rehearsal.controllers import kinds
 from runbook.rehearsal.controllers.certmanager.kinds import decoded
 from runbook.rehearsal.controllers.certmanager.x509 import KeyPair, load_key
+from runbook.rehearsal.controllers.prometheusoperator.kinds import PROMETHEUSES
 
 __all__ = [
     "break_webhook",
+    "delete_prometheus_pod",
+    "downgrade_traefik",
     "empty_trust_roots",
     "expire_issuer",
+    "mislabel_monitors",
     "mismatch_issuer",
+    "remove_dashboard_sidecar",
     "remove_definition",
+    "remove_middlewares",
+    "remove_monitoring",
     "restricted_kubeconfig",
     "stop_cert_manager",
+    "stop_prometheus",
 ]
 
 _ISSUER = "linkerd-identity-issuer"
 _ROOTS = "linkerd-identity-trust-roots"
+_MONITORING, _PROMETHEUS = "k3s-monitoring", "kube-prometheus-stack-prometheus"
+_GRAFANA = "kube-prometheus-stack-grafana"
+_TRAEFIK, _TRAEFIK_2 = "traefik.io", "traefik.containo.us"
 _COMMON_NAME = "identity.linkerd.cluster.local"
 _HOOKS = Resource(
     "admissionregistration.k8s.io",
@@ -119,6 +130,45 @@ def remove_definition(client: Client, name: str) -> None:
     client.delete(kinds.CRDS, name)
 
 
+def remove_monitoring(client: Client) -> None:
+    """Delete the CRDs of prometheus-operator, and with them every Prometheus and PodMonitor.
+
+    Args:
+        client: Where.
+    """
+    for definition in _definitions(client, PROMETHEUSES.group):
+        remove_definition(client, definition["metadata"]["name"])
+
+
+def mislabel_monitors(client: Client, release: str = "another") -> None:
+    """Let Prometheus look for PodMonitors of another Helm release: it finds none of Linkerd's.
+
+    Args:
+        client: Where.
+        release: The release it looks for.
+    """
+    selector = {"matchLabels": {"release": release}}
+    _change_prometheus(client, {"podMonitorSelector": selector})
+
+
+def stop_prometheus(client: Client) -> None:
+    """Scale Prometheus to zero: its Service leads nowhere.
+
+    Args:
+        client: Where.
+    """
+    _change_prometheus(client, {"replicas": 0})
+
+
+def delete_prometheus_pod(client: Client) -> None:
+    """Delete the pod of Prometheus: another one comes, without the samples of this one.
+
+    Args:
+        client: Where.
+    """
+    client.delete(kinds.PODS, f"prometheus-{_PROMETHEUS}-0", _MONITORING)
+
+
 def restricted_kubeconfig(client: Client, *, name: str = "reader", role: str = "view") -> str:
     """Make a user who may only read, and give a kubeconfig for it.
 
@@ -157,6 +207,55 @@ def restricted_kubeconfig(client: Client, *, name: str = "reader", role: str = "
         "current-context": name,
     }
     return json.dumps(config, indent=2)
+
+
+def remove_middlewares(client: Client) -> None:
+    """Delete Traefik's CRDs, and with them every Middleware: as K3s without HelmChart traefik-crd.
+
+    Args:
+        client: Where.
+    """
+    for group in (_TRAEFIK, _TRAEFIK_2):
+        for definition in _definitions(client, group):
+            remove_definition(client, definition["metadata"]["name"])
+
+
+def downgrade_traefik(client: Client, version: str = "2.9.4") -> None:
+    """Let K3s be as old as Traefik 2.9, which knows no other group than traefik.containo.us.
+
+    Args:
+        client: Where.
+        version: The version of Traefik.
+    """
+    for definition in _definitions(client, _TRAEFIK):
+        spec = {**definition["spec"], "group": _TRAEFIK_2}
+        meta = {"name": f"{spec['names']['plural']}.{_TRAEFIK_2}"}
+        client.create(kinds.CRDS, {"metadata": meta, "spec": spec})
+        remove_definition(client, definition["metadata"]["name"])
+    image = f"rancher/mirrored-library-traefik:{version}"
+    pod = {"spec": {"containers": [{"name": "traefik", "image": image}]}}
+    patch = {"spec": {"template": pod}}
+    client.patch(kinds.DEPLOYMENTS, "traefik", patch, "kube-system", strategic=True)
+
+
+def remove_dashboard_sidecar(client: Client) -> None:
+    """Let Grafana have been installed without the sidecar that brings it dashboards.
+
+    Args:
+        client: Where.
+    """
+    pod = client.get(kinds.DEPLOYMENTS, _GRAFANA, _MONITORING)["spec"]["template"]["spec"]
+    place = [container["name"] for container in pod["containers"]].index("grafana-sc-dashboard")
+    patch = [{"op": "remove", "path": f"/spec/template/spec/containers/{place}"}]
+    client.patch(kinds.DEPLOYMENTS, _GRAFANA, patch, _MONITORING)
+
+
+def _definitions(client: Client, group: str) -> list[Object]:
+    return [crd for crd in client.list(kinds.CRDS) if crd["spec"]["group"] == group]
+
+
+def _change_prometheus(client: Client, spec: Object) -> None:
+    client.patch(PROMETHEUSES, _PROMETHEUS, {"spec": spec}, _MONITORING)
 
 
 def _replace_issuer(client: Client, namespace: str, root: KeyPair, end: datetime) -> None:

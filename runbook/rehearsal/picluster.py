@@ -1,11 +1,14 @@
 """The Raspberry Pi K3s cluster of the seed document: one master, four workers, before Linkerd.
 
-What K3s and cert-manager install is described in ``pi/*.yaml``; nodes are made here.
+What K3s, cert-manager and kube-prometheus-stack install is described in ``pi/*.yaml``; nodes are
+made here.
 """
 
 from __future__ import annotations
 
 import hashlib
+import secrets
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -42,7 +45,8 @@ def objects(kubernetes_version: str) -> list[Object]:
     result += [_storage_class(), _marker(), _authentication(), _traefik_class()]
     for entry in _read("workloads.yaml"):
         result += _workload(entry)
-    return result
+    namespace, *rest = _read("monitoring.yaml")
+    return [*result, namespace, _grafana_password(), *rest]
 
 
 def definitions(minor: int) -> list[Object]:
@@ -61,7 +65,9 @@ def definitions(minor: int) -> list[Object]:
 
 def _read(name: str) -> list[Object]:
     text = (files("runbook.rehearsal") / "pi" / name).read_text(encoding="utf-8")
-    found: list[Object] = yaml.safe_load(text)
+    # The C parser where there is one: every rehearsal that starts waits for this.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    found: list[Object] = yaml.load(text, loader)  # noqa: S506 - both are safe loaders
     return found
 
 
@@ -242,6 +248,26 @@ def _authority(name: str) -> str:
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _grafana_password() -> Object:
+    """Make the administrator of Grafana; the password is another one in each cluster."""
+    found = {"admin-user": "admin", "admin-password": secrets.token_urlsafe(24), "ldap-toml": ""}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": "kube-prometheus-stack-grafana",
+            "namespace": "k3s-monitoring",
+            "labels": {
+                "app.kubernetes.io/instance": "kube-prometheus-stack",
+                "app.kubernetes.io/managed-by": "Helm",
+                "app.kubernetes.io/name": "grafana",
+            },
+        },
+        "type": "Opaque",
+        "data": {key: b64encode(value.encode()).decode() for key, value in found.items()},
+    }
 
 
 def _traefik_class() -> Object:

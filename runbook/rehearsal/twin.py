@@ -1,4 +1,4 @@
-"""The rehearsal cluster in one process: API server, controllers, kubelet, chart repository."""
+"""The rehearsal cluster in one process: API server, controllers, kubelet, charts, dashboards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from tornado.httpserver import HTTPServer
 
 from runbook.errors import RehearsalError
-from runbook.rehearsal import charts, picluster
+from runbook.rehearsal import charts, dashboards, picluster
 from runbook.rehearsal.apiserver.api import Answer, Api, Settings
 from runbook.rehearsal.apiserver.backend import Switch
 from runbook.rehearsal.apiserver.requests import Request, Response
@@ -55,6 +55,7 @@ class Twin:
     Attributes:
         url: Address of the API server, once started.
         chart_repository: Address of the Helm repository, once started.
+        dashboards: Address of what stands for grafana.com, once started.
         faults: What shall go wrong.
         backend: What runs the pods.
     """
@@ -72,6 +73,7 @@ class Twin:
         self.kubernetes_version = kubernetes_version
         self.url = ""
         self.chart_repository = ""
+        self.dashboards = ""
         self.faults = Faults(self._drop_watches)
         self._temporary = directory is None
         self._directory = directory
@@ -218,7 +220,7 @@ class Twin:
         if self._persist:
             self._saver = Saver(self._store, self.directory / "state.json")
             self._saver.load()
-        self._serve_charts()
+        self._serve_downloads()
         server, port = listen(self._answer, authority.server_context(), self._last_port())
         self._servers.append(server)
         self.url = f"https://127.0.0.1:{port}"
@@ -240,13 +242,16 @@ class Twin:
     async def _answer(self, request: Request) -> Answer:
         return await self.api.serve(request)
 
-    def _serve_charts(self) -> None:
-        """Serve the chart repository over plain HTTP."""
+    def _serve_downloads(self) -> None:
+        """Serve the chart repository and the dashboards over plain HTTP."""
         root = self.directory / "charts"
         root.mkdir(exist_ok=True)
         charts.build(root)
 
         async def answer(request: Request) -> Answer:
+            dashboard = dashboards.download(request.path)
+            if dashboard is not None:
+                return Response(200, dashboard, "application/json")
             path = root / Path(request.path).name
             if not path.is_file():
                 return Response(404, "not found\n")
@@ -254,7 +259,7 @@ class Twin:
 
         server, port = listen(answer, None)
         self._servers.append(server)
-        self.chart_repository = f"http://127.0.0.1:{port}"
+        self.chart_repository = self.dashboards = f"http://127.0.0.1:{port}"
 
     async def _close(self) -> None:
         """Stop the servers; runs on their event loop."""
@@ -278,7 +283,10 @@ class Twin:
     def _write_kubeconfig(self, ca: str, token: str) -> bytes:
         extension = {
             "name": "runbook-rehearsal",
-            "extension": {"chartRepository": self.chart_repository},
+            "extension": {
+                "chartRepository": self.chart_repository,
+                "dashboards": self.dashboards,
+            },
         }
         cluster = {
             "server": self.url,

@@ -220,6 +220,8 @@ def test_pi_cluster_is_that_of_the_seed() -> None:
         "cert-manager",
         "cert-manager-cainjector",
         "cert-manager-webhook",
+        "kube-prometheus-stack-operator",
+        "kube-prometheus-stack-grafana",
     }
     assert by_kind["ConfigMap"][picluster.MARKER]["data"]["rehearsal"] == "true"
     route = by_kind["CustomResourceDefinition"]["httproutes.gateway.networking.k8s.io"]

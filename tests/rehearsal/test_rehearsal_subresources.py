@@ -24,6 +24,8 @@ class Nodes:
         class Echo(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 body = f"{self.command} {self.path}".encode()
+                if self.path == "/host":
+                    body = f"{self.headers['Host']} {self.headers['Authorization']}".encode()
                 self.send_response(418 if "teapot" in self.path else 200)
                 self.send_header("Content-Type", "text/x-echo")
                 self.send_header("Content-Length", str(len(body)))
@@ -46,6 +48,9 @@ class Nodes:
 
     def endpoint(self, namespace: str, pod: str, port: int) -> tuple[str, int] | None:
         return ("127.0.0.1", self.server.server_address[1]) if port == 8080 else None
+
+    def page(self, namespace: str, pod: str, port: int, path: str) -> str | None:
+        return None
 
     def stats(self, node: str) -> dict[str, Any]:
         return {"node": {"nodeName": node, "cpu": {"usageNanoCores": 1}}, "pods": []}
@@ -211,6 +216,15 @@ class TestProxies:
         assert answer.headers["Content-Type"] == "text/x-echo"
         assert api("GET", f"{PODS}/served:8080/proxy/teapot").status == 418
         assert api("GET", f"{PODS}/served:9/proxy/").status == 503
+
+    def test_the_clients_host_goes_on_and_its_credentials_do_not(
+        self, api: Api, nodes: Nodes
+    ) -> None:
+        api("POST", PODS, pod("asked", nodeName="node1"))
+        path = f"{PODS}/asked:8080/proxy/host"
+        assert api("GET", path, Host="linkerd.example:80").raw == b"linkerd.example:80 None"
+        own = api.twin.url.removeprefix("https://")
+        assert api("GET", path).raw.decode() == f"{own} None"
 
     def test_a_services_port(self, api: Api, nodes: Nodes) -> None:
         spec = {"ports": [{"name": "http", "port": 80, "targetPort": 8080}]}

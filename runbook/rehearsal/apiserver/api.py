@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from runbook.rehearsal.apiserver import bootstrap, lifecycle
+from runbook.rehearsal.apiserver import bootstrap, lifecycle, targets
 from runbook.rehearsal.apiserver.admission import BuiltIn
 from runbook.rehearsal.apiserver.backend import NodeBackend
 from runbook.rehearsal.apiserver.bodies import Bodies, Options, options
@@ -152,6 +152,8 @@ class Api:
                 return fault
         wanted = target(request)
         self._authorize(request, wanted)
+        if wanted.path == targets.PATH:
+            return targets.answer(self.store, request)
         if not wanted.resource:
             return self._paths.answer(request)
         return await self._resource(request, wanted)

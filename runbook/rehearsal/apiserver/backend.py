@@ -18,6 +18,9 @@ class NodeBackend(Protocol):
     def endpoint(self, namespace: str, pod: str, port: int) -> tuple[str, int] | None:
         """Give host and port where a pod's port really listens; None if it does not."""
 
+    def page(self, namespace: str, pod: str, port: int, path: str) -> str | None:
+        """Give what a simulated container answers at a port of its own; None when it does not."""
+
     def stats(self, node: str) -> dict[str, Any]:
         """Give a node's statistics as the kubelet's Summary API does."""
 
@@ -36,6 +39,10 @@ class NoNodes:
 
     def endpoint(self, namespace: str, pod: str, port: int) -> tuple[str, int] | None:
         """Have no ports."""
+        return None
+
+    def page(self, namespace: str, pod: str, port: int, path: str) -> str | None:
+        """Have no pages."""
         return None
 
     def stats(self, node: str) -> dict[str, Any]:
@@ -66,6 +73,10 @@ class Switch:
     def endpoint(self, namespace: str, pod: str, port: int) -> tuple[str, int] | None:
         """Pass the question on."""
         return self.to.endpoint(namespace, pod, port)
+
+    def page(self, namespace: str, pod: str, port: int, path: str) -> str | None:
+        """Pass the question on."""
+        return self.to.page(namespace, pod, port, path)
 
     def stats(self, node: str) -> dict[str, Any]:
         """Pass the question on."""

@@ -16,6 +16,11 @@ from runbook.rehearsal.apiserver.store import Store
 __all__ = ["Proxies"]
 
 _TIMEOUT_SECONDS = 60
+_METRICS = "text/plain; version=0.0.4"
+_OWN = {"connection", "content-encoding", "content-length", "content-type", "date"} | {
+    "keep-alive", "server", "transfer-encoding",
+}  # fmt: skip
+"""Headers of an answer that are about its own connection, or that the API server sets."""
 
 
 class Proxies:
@@ -44,7 +49,11 @@ class Proxies:
         if resource.plural == "services":
             address = self._service(target.namespace, name, port)
         else:
-            address = self._pod(target.namespace, name, port)
+            number = self._number(target.namespace, name, port)
+            page = self._services.backend.page(target.namespace, name, number, target.rest)
+            if page is not None:
+                return Response(body=page, content_type=_METRICS)
+            address = self._pod(target.namespace, name, number)
         return await self._forward(scheme, address, target.rest, request)
 
     def _node(self, resource: Resource, target: Target) -> Response:
@@ -56,7 +65,7 @@ class Proxies:
                 return Response(body=self._services.backend.stats(name))
             case "metrics/resource" | "metrics/cadvisor" as path:
                 text = self._services.backend.metrics(name, path.partition("/")[2])
-                return Response(body=text, content_type="text/plain; version=0.0.4")
+                return Response(body=text, content_type=_METRICS)
             case "healthz":
                 return Response(body="ok")
         return Response(404, "404 page not found\n")
@@ -69,12 +78,14 @@ class Proxies:
         except NoServiceError:
             raise _unavailable(f'no endpoints available for service "{name}:{port}"') from None
 
-    def _pod(self, namespace: str, name: str, port: str) -> tuple[str, int]:
+    def _number(self, namespace: str, name: str, port: str) -> int:
         pod = self._store.get(("", "pods"), namespace, name) or {}
-        number = int(port) if port.isdigit() else _first_port(pod, port)
-        found = self._services.backend.endpoint(namespace, name, number)
+        return int(port) if port.isdigit() else _first_port(pod, port)
+
+    def _pod(self, namespace: str, name: str, port: int) -> tuple[str, int]:
+        found = self._services.backend.endpoint(namespace, name, port)
         if found is None:
-            raise _unavailable(f"error trying to reach service: dial tcp: no port {port or number}")
+            raise _unavailable(f"error trying to reach service: dial tcp: no port {port}")
         return found
 
     async def _forward(
@@ -82,7 +93,8 @@ class Proxies:
     ) -> Response:
         query = request.query_string
         url = f"{scheme}://{address[0]}:{address[1]}/{path}{'?' + query if query else ''}"
-        dropped = ("host", "authorization", "content-length", "connection", "accept-encoding")
+        # The client's Host goes on, as a real API server has it: some who are asked look at it.
+        dropped = ("authorization", "content-length", "connection", "accept-encoding")
         headers = {k: v for k, v in request.headers.items() if k not in dropped}
         client = SimpleAsyncHTTPClient(force_instance=True)
         try:
@@ -106,7 +118,8 @@ class Proxies:
         if response.code == 599:
             raise _unavailable(f"error trying to reach service: {response.error}")
         media = response.headers.get("Content-Type", "text/plain")
-        return Response(response.code, bytes(response.body or b""), media)
+        kept = {k: v for k, v in response.headers.items() if k.lower() not in _OWN}
+        return Response(response.code, bytes(response.body or b""), media, kept)
 
 
 def _address(name: str) -> tuple[str, str, str]:

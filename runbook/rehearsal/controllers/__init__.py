@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook.rehearsal.client import Client
+from runbook.rehearsal.controllers.apiservices import ApiServices
 from runbook.rehearsal.controllers.certmanager import Certificates, Issuers, Requests
 from runbook.rehearsal.controllers.cronjobs import CronJobs
 from runbook.rehearsal.controllers.daemonsets import DaemonSets
@@ -20,6 +21,7 @@ from runbook.rehearsal.controllers.jobs import Jobs
 from runbook.rehearsal.controllers.manager import Key, Manager
 from runbook.rehearsal.controllers.namespaces import Namespaces
 from runbook.rehearsal.controllers.nodes import Nodes
+from runbook.rehearsal.controllers.prometheusoperator import Prometheuses
 from runbook.rehearsal.controllers.replicasets import ReplicaSets
 from runbook.rehearsal.controllers.scheduler import Scheduler
 from runbook.rehearsal.controllers.services import Services
@@ -106,11 +108,13 @@ def start(
         Jobs(cluster),
         CronJobs(cluster),
         Services(cluster),
+        ApiServices(cluster),
         Budgets(cluster),
         Nodes(cluster),
         Issuers(cluster),
         Requests(cluster),
         Certificates(cluster, faults),
+        Prometheuses(cluster),
     ):
         manager.add(controller)
     manager.observe(garbage.changed)

@@ -73,6 +73,11 @@ class Cache:
                 for resource, where in self._owned.get(uid, {}).values()
             ]
 
+    def gone(self, uid: str) -> bool:
+        """Tell whether an object was seen to go, not too long ago."""
+        with self._lock:
+            return uid in self._dead
+
     def resources(self) -> list[Resource]:
         """Give the resources that are followed at the moment."""
         with self._lock:

@@ -124,7 +124,8 @@ class GarbageCollector:
             return True
         resource = self._resource(owner)
         if resource is None:
-            return True  # not a kind we follow: nothing proves that it is gone
+            # Not a kind we follow, or one whose definition is gone: was it seen to go?
+            return not self._cluster.cache.gone(owner["uid"])
         namespace = obj["metadata"].get("namespace", "") if resource.namespaced else ""
         live = self._cluster.client.find(resource, owner["name"], namespace)
         return live is not None and live["metadata"]["uid"] == owner["uid"]

@@ -31,6 +31,9 @@ INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
 NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
 ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
+API_SERVICES = Resource(
+    "apiregistration.k8s.io", "v1", "apiservices", "APIService", namespaced=False
+)
 CRDS = Resource(
     "apiextensions.k8s.io",
     "v1",
@@ -43,6 +46,7 @@ FOLLOWED: tuple[Resource, ...] = (
     NAMESPACES,
     NODES,
     CRDS,
+    API_SERVICES,
     CONFIGMAPS,
     SECRETS,
     SERVICE_ACCOUNTS,

@@ -6,25 +6,33 @@ charts work alike. Everything unknown is simulated: it starts, says so, and runs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from runbook.rehearsal.client import Object
 from runbook.rehearsal.images.fortio import Fortio, is_fortio
+from runbook.rehearsal.images.grafana import DashboardSidecar, Grafana, is_grafana, is_sidecar
 from runbook.rehearsal.images.identity import Identity
-from runbook.rehearsal.images.kinds import Behaviour, Notice, Situation
+from runbook.rehearsal.images.kinds import Access, Behaviour, Notice, Situation
 from runbook.rehearsal.images.probe import Probe
+from runbook.rehearsal.images.prometheus import Prometheus, is_prometheus
 from runbook.rehearsal.images.proxy import Proxy, ProxyInit
 from runbook.rehearsal.images.simulated import Simulated
+from runbook.rehearsal.images.traefik import Traefik, is_traefik
 
-__all__ = ["Behaviour", "Image", "Notice", "Situation", "find"]
+__all__ = ["Access", "Behaviour", "Image", "Notice", "Situation", "find"]
 
 _WEBHOOKS: Mapping[str, str] = {
     "proxy-injector": "runbook.rehearsal.images.injector",
     "sp-validator": "runbook.rehearsal.images.validator",
     "policy": "runbook.rehearsal.images.validator",
 }
+_VIZ: Mapping[str, tuple[str, str]] = {
+    "tap-injector": ("-tap-service-name=", "runbook.rehearsal.images.tapinjector"),
+    "web": ("-linkerd-metrics-api-addr=", "runbook.rehearsal.images.web"),
+}
+"""Containers of Viz that are processes: an argument that tells them, and what they run."""
 
 
 class Image(Protocol):
@@ -39,7 +47,7 @@ class Image(Protocol):
 
 @dataclass(frozen=True)
 class Webhook:
-    """A control-plane container that answers admission reviews as a real process.
+    """A container of Linkerd that answers reviews, or browsers, as a real process.
 
     Args:
         module: What the process runs.
@@ -62,6 +70,13 @@ _BY_NAME: Mapping[str, Image] = {
     "linkerd-init": ProxyInit(),
     "probe": Probe(),
 }
+_BY_LOOKS: tuple[tuple[Callable[[Object], bool], Image], ...] = (
+    (is_fortio, Fortio()),
+    (is_prometheus, Prometheus()),
+    (is_traefik, Traefik()),
+    (is_sidecar, DashboardSidecar()),
+    (is_grafana, Grafana()),
+)
 
 
 def find(container: Object) -> Image:
@@ -73,8 +88,17 @@ def find(container: Object) -> Image:
     name, image = container["name"], container.get("image", "")
     if name == "identity" and "identity" in (container.get("args") or []):
         return Identity()
+    if (module := _of_viz(container)) is not None:
+        return Webhook(module)
     if name in _WEBHOOKS and ("/controller:" in image or "/policy-controller:" in image):
         return Webhook(_WEBHOOKS[name])
-    if is_fortio(container):
-        return Fortio()
+    for is_one, behaves in _BY_LOOKS:
+        if is_one(container):
+            return behaves
     return _BY_NAME.get(name, Simulated())
+
+
+def _of_viz(container: Object) -> str | None:
+    flag, module = _VIZ.get(container["name"], ("", ""))
+    known = any(arg.startswith(flag) for arg in container.get("args") or [])
+    return module if module and known else None

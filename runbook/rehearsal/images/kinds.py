@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from runbook.rehearsal.client import Object
 
-__all__ = ["Behaviour", "Notice", "Situation"]
+__all__ = ["Access", "Behaviour", "Notice", "Situation"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,21 @@ class Situation:
 
 
 @dataclass(frozen=True)
+class Access:
+    """How a container reaches the API server.
+
+    Args:
+        server: Its address, ``https://...``.
+        ca: Its authority, PEM.
+        token: Bearer token for it.
+    """
+
+    server: str
+    ca: str = field(repr=False)
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Behaviour:
     """What a container does.
 
@@ -47,6 +62,11 @@ class Behaviour:
         arguments: Makes its arguments from where its ports really listen and where its target
             really is; those of the container by default.
         extra: More settings for a module.
+        env: More environment.
+        probe: Path at which a program answers 200 once it is ready; when it listens by default.
+        files: Makes the files of directory ``config``, where the process runs; made anew when
+            what is mounted changes.
+        reload: Signal that has the process read them again; 0 for none.
     """
 
     exit_code: int | None = None
@@ -57,6 +77,10 @@ class Behaviour:
     target: str = ""
     arguments: Callable[[Mapping[int, int], str], tuple[str, ...]] | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    probe: str = ""
+    files: Callable[[Situation, Access], Mapping[str, bytes]] | None = None
+    reload: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from runbook.rehearsal.images import fortio
 from runbook.rehearsal.images.kinds import Behaviour, Notice, Situation
 from runbook.rehearsal.traffic.delays import delays
 
-__all__ = ["DELAY", "OUTBOUND", "Proxy", "ProxyInit", "ignores"]
+__all__ = ["DELAY", "OUTBOUND", "Proxy", "ProxyInit", "build", "ignores", "minor"]
 
 DELAY = "rehearsal.linkerd-runbook/proxy-delay"
 """Annotation: how long the inbound side of a relay holds each request."""
@@ -133,10 +133,9 @@ def _relay(situation: Situation, log: tuple[str, ...], image: str) -> Behaviour:
         "inbound": inbound,
         "outbound": outbound,
         "delay": delay,
-        "build": {"git_sha": "rehearsal", "profile": "rehearsal", "vendor": "rehearsal",
-                  "version": f"{image} (rehearsal, {platform.machine()})"},
-        "line": _minor(pod),
-    }  # fmt: skip
+        "build": build(image),
+        "line": minor(pod),
+    }
     return Behaviour(
         log=log,
         module="runbook.rehearsal.traffic.relay",
@@ -150,7 +149,17 @@ def _admin(env: Mapping[str, str]) -> int:
     return int(number) if number.isdigit() else _ADMIN
 
 
-def _minor(pod: Object) -> int:
+def build(image: str) -> dict[str, str]:
+    """Give the labels of ``proxy_build_info`` for the tag of an image."""
+    return {
+        "git_sha": "rehearsal",
+        "profile": "rehearsal",
+        "vendor": "rehearsal",
+        "version": f"{image} (rehearsal, {platform.machine()})",
+    }
+
+
+def minor(pod: Object) -> int:
     """Give the release line the pod was injected by: 14 for Linkerd 2.14, the newest if unknown."""
     by = (pod["metadata"].get("annotations") or {}).get("linkerd.io/created-by", "")
     stable = re.search(r"stable-2\.(\d+)", by)

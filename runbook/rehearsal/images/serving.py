@@ -6,6 +6,7 @@ Standard library only, so that a process is up in a fraction of a second.
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import http.server
 import json
@@ -14,6 +15,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +24,11 @@ from urllib.parse import urlsplit
 
 from runbook.rehearsal.images.settings import Settings
 
-__all__ = ["Api", "Settings", "log", "review", "serve"]
+__all__ = ["Api", "Reply", "Settings", "listen", "log", "open_port", "review", "run", "serve"]
 
 Object = dict[str, Any]
+
+_STARTED = time.time()
 
 
 def log(level: str, text: str) -> None:
@@ -143,6 +147,94 @@ class _Server(http.server.ThreadingHTTPServer):
         log("warning", f"http: TLS handshake error from {client_address}: {sys.exc_info()[1]}")
 
 
+class Reply(http.server.BaseHTTPRequestHandler):
+    """Handle requests without a line in the log for each; answers have a length."""
+
+    protocol_version = "HTTP/1.1"
+
+    def reply(self, status: int, kind: str, body: bytes, **headers: str) -> None:
+        """Answer a request.
+
+        Args:
+            status: HTTP status.
+            kind: Content type.
+            body: The answer.
+            headers: More headers, with underscores for hyphens.
+        """
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def admin(self, metrics: Callable[[], str]) -> None:
+        """Answer what Linkerd's controllers have at their admin ports."""
+        if self.path in ("/ready", "/live", "/ping"):
+            self.reply(200, "text/plain", b"ok\n")
+        elif self.path == "/metrics":
+            text = metrics() + _own_metrics()
+            self.reply(200, "text/plain; version=0.0.4", text.encode())
+        else:
+            self.reply(404, "text/plain", b"404 page not found\n")
+
+    def log_message(self, *_: object) -> None:
+        """Leave requests out of the log."""
+
+
+def _own_metrics() -> str:
+    """Say what this process uses, in the names of Go's controllers."""
+    used = os.times()
+    found = {
+        "process_cpu_seconds_total": ("counter", used.user + used.system),
+        "process_start_time_seconds": ("gauge", _STARTED),
+    }
+    with contextlib.suppress(OSError):  # there is no /proc but on Linux
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        size = pages * os.sysconf("SC_PAGE_SIZE")
+        found["process_resident_memory_bytes"] = ("gauge", float(size))
+    return "".join(
+        f"# TYPE {name} {kind}\n{name} {value}\n" for name, (kind, value) in found.items()
+    )
+
+
+def listen(
+    settings: Settings,
+    port: int,
+    handler: type[http.server.BaseHTTPRequestHandler],
+    tls: Path | None = None,
+) -> None:
+    """Serve a port as :func:`open_port` does, and say so as Linkerd's controllers do."""
+    open_port(settings, port, handler, tls)
+    log("info", f"listening at :{port}")
+
+
+def open_port(
+    settings: Settings,
+    port: int,
+    handler: type[http.server.BaseHTTPRequestHandler],
+    tls: Path | None = None,
+) -> None:
+    """Serve a port of the container from a thread.
+
+    Args:
+        settings: Has its listener.
+        port: The container's port.
+        handler: Answers requests.
+        tls: Directory with ``tls.crt`` and ``tls.key``; None for plain HTTP.
+    """
+    server = _Server(settings.listeners[str(port)], handler, tls)
+    threading.Thread(target=server.serve_forever, args=(3600,), daemon=True).start()
+
+
+def run(settings: Settings) -> None:
+    """Say that the process is ready, and stay until the kubelet is gone."""
+    settings.tell_ready()
+    sys.stdin.buffer.read()  # ends when the kubelet does, however that happens
+    os._exit(0)
+
+
 def serve(
     settings: Settings, answer: Callable[[Object], Object], metrics: Callable[[], str]
 ) -> None:
@@ -154,38 +246,17 @@ def serve(
         metrics: Gives the text of ``/metrics``.
     """
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(Reply):
         def do_POST(self) -> None:
             size = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(size))
-            self._send(200, "application/json", json.dumps(answer(body)).encode())
+            self.reply(200, "application/json", json.dumps(answer(body)).encode())
 
         def do_GET(self) -> None:
-            if self.path in ("/ready", "/live", "/ping"):
-                self._send(200, "text/plain", b"ok\n")
-            elif self.path == "/metrics":
-                self._send(200, "text/plain; version=0.0.4", metrics().encode())
-            else:
-                self._send(404, "text/plain", b"404 page not found\n")
-
-        def _send(self, status: int, kind: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            return
+            self.admin(metrics)
 
     secure = {"proxy-injector", "sp-validator", "policy-https", "tap-injector"}
     for name, port in settings.ports.items():
         tls = settings.path("/var/run/linkerd/tls/tls.crt").parent if name in secure else None
-        server = _Server(settings.listeners[str(port)], Handler, tls)
-        threading.Thread(target=server.serve_forever, args=(3600,), daemon=True).start()
-        log("info", f"listening at :{port}")
-    settings.tell_ready()
-    sys.stdin.buffer.read()  # ends when the kubelet does, however that happens
-    os._exit(0)
+        listen(settings, port, Handler, tls)
+    run(settings)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runbook.rehearsal.client import Object
 from runbook.rehearsal.controllers import kinds
-from runbook.rehearsal.images import Image, Situation, find
+from runbook.rehearsal.images import Behaviour, Image, Situation, find
 from runbook.rehearsal.kubelet.leaves import Leaf
 from runbook.rehearsal.kubelet.processes import Process
 
@@ -75,6 +75,8 @@ class Container:
     earlier: list[str] = field(default_factory=list)
     process: Process | None = None
     situation: Situation | None = None
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    stale: bool = False
     leaf: Leaf | None = None
     _spent: int = 0
     _tally: threading.Lock = field(default_factory=threading.Lock)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from runbook.rehearsal.client import Object
 from runbook.rehearsal.controllers import kinds
 from runbook.rehearsal.controllers.manager import Cluster, Key
-from runbook.rehearsal.images import Behaviour, Situation
+from runbook.rehearsal.images import Access, Behaviour, Situation
 from runbook.rehearsal.images.proxy import OUTBOUND, ignores
 from runbook.rehearsal.kubelet import leaves, volumes
 from runbook.rehearsal.kubelet.containers import PROXY, Container
@@ -17,6 +17,10 @@ from runbook.rehearsal.kubelet.sandbox import Sandbox
 
 __all__ = ["Launcher", "write_mounts"]
 
+_CONFIG = "config"
+"""Directory of a container for the files that its behaviour makes."""
+_SCRATCH = ".volumes"
+"""Directory of a pod for its emptyDir volumes; no container can have this name."""
 _ISSUER = "linkerd-identity-issuer"
 
 Mounts = Mapping[str, Mapping[str, bytes]]
@@ -107,24 +111,28 @@ class Launcher:
         """
         container.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         log = container.directory / "log"
+        container.behaviour, container.stale = behaviour, False
+        self._write_config(container)
 
         def changed() -> None:
             self._look(sandbox.key, 0.0)
 
+        env = {**container.env(), **behaviour.env}
         make = behaviour.arguments or (lambda *_: tuple(container.spec.get("args") or []))
         if behaviour.program:
             return Program(
                 behaviour.program,
                 arguments=lambda addresses: make(addresses, place),
                 ports=behaviour.ports,
-                env=container.env(),
+                env=env,
                 log=log,
                 changed=changed,
+                probe=behaviour.probe,
             )
         return Process(
             behaviour.module,
             ports=behaviour.ports,
-            env=container.env(),
+            env=env,
             settings={
                 **self._settings(sandbox, container, behaviour, mounts),
                 "args": list(make({}, place)),
@@ -150,7 +158,7 @@ class Launcher:
         elif container.name == "probe":
             self.heat(sandbox)
         return {
-            "mounts": write_mounts(container, mounts),
+            "mounts": write_mounts(container, mounts) | _scratch(sandbox, container),
             "server": client.server,
             "ca": client.ca,
             "token": client.token,
@@ -163,6 +171,25 @@ class Launcher:
             "directory": str(container.directory),
             "extra": extra,
         }
+
+    def remake(self, container: Container) -> None:
+        """Make the files of a process anew: what is mounted has changed."""
+        self._write_config(container)
+        container.stale = bool(container.behaviour.reload)
+
+    def tell(self, container: Container) -> None:
+        """Have a process read its files again, once it can be told."""
+        process = container.process
+        if container.stale and process is not None and process.ready:
+            process.signal(container.behaviour.reload)
+            container.stale = False
+
+    def _write_config(self, container: Container) -> None:
+        make, situation = container.behaviour.files, container.situation
+        if make is not None and situation is not None:
+            client = self._cluster.client
+            access = Access(client.server, client.ca, client.token)
+            write_files(container.directory / _CONFIG, make(situation, access))
 
     def certify(self, container: Container) -> None:
         """Give a proxy its certificate, or the next one; none where there is no issuer."""
@@ -185,6 +212,20 @@ class Launcher:
                     mark.touch()
                 else:
                     mark.unlink(missing_ok=True)
+
+
+def _scratch(sandbox: Sandbox, container: Container) -> dict[str, str]:
+    """Make the directories that the containers of a pod share; give them by mount path."""
+    assert container.situation is not None  # noqa: S101  # it is about to start
+    entries = container.situation.pod["spec"].get("volumes") or []
+    shared = {volume["name"] for volume in entries if "emptyDir" in volume}
+    result = {}
+    for mount in container.spec.get("volumeMounts") or []:
+        if mount["name"] in shared:
+            target = sandbox.directory / _SCRATCH / mount["name"]
+            target.mkdir(parents=True, exist_ok=True, mode=0o700)
+            result[mount["mountPath"].rstrip("/")] = str(target)
+    return result
 
 
 def write_mounts(container: Container, mounts: Mounts) -> dict[str, str]:

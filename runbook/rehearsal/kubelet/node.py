@@ -16,7 +16,7 @@ from runbook.rehearsal.client import Object, Resource
 from runbook.rehearsal.controllers import kinds, pods
 from runbook.rehearsal.controllers.manager import Cluster, Key
 from runbook.rehearsal.images import Behaviour, Situation
-from runbook.rehearsal.kubelet import leaves, stats, status, volumes
+from runbook.rehearsal.kubelet import leaves, pages, stats, status, volumes
 from runbook.rehearsal.kubelet.containers import PROXY, Container
 from runbook.rehearsal.kubelet.launching import Launcher, write_mounts
 from runbook.rehearsal.kubelet.network import Network, UnreachableError
@@ -141,6 +141,14 @@ class Kubelet:
         found = sandbox.listener(port) if sandbox is not None else None
         return ("127.0.0.1", found[1]) if found is not None else None
 
+    def page(self, namespace: str, pod: str, port: int, path: str) -> str | None:
+        """Give what a simulated container of Linkerd answers at an admin port; None if nothing."""
+        sandbox = self._sandbox(namespace, pod)
+        found = self._cluster.cache.get(kinds.PODS, pod, namespace)
+        if sandbox is None or found is None or pods.terminal(found):
+            return None
+        return pages.page(sandbox, found, port, path)
+
     def stats(self, node: str) -> Object:
         """Give what a kubelet answers at ``/stats/summary`` for a node."""
         found = self._cluster.cache.get(kinds.NODES, node) or {"metadata": {"name": node}}
@@ -260,6 +268,7 @@ class Kubelet:
         """Bring one container to where it should be now."""
         if container.running_since:
             self._refresh(pod, container)
+            self._launcher.tell(container)
             self._watch_over(container)
             self._renew(container, waits)
         for _ in range(3):  # a first crash is followed by a restart at once
@@ -342,6 +351,7 @@ class Kubelet:
         container.situation = Situation(pod, container.spec, before.env, flat)
         if container.process is not None:
             write_mounts(container, mounts)
+            self._launcher.remake(container)
         notice = container.image.changed(before, container.situation)
         if notice is None:
             return

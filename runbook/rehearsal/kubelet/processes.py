@@ -9,6 +9,7 @@ when the parent ends.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ __all__ = ["Process", "Program", "write_files"]
 
 _LAUNCHER = Path(__file__).parent.parent / "images" / "launch.py"
 _HOLDER = Path(__file__).parent / "hold.py"
-_LIGHT = "runbook.rehearsal.traffic."
+_LIGHT = tuple(f"runbook.rehearsal.{name}." for name in ("traffic", "monitoring", "ingress"))
 """Modules that need the standard library alone: they start faster without ``site``."""
 _GRACE = 2.0
 """Seconds a process gets between SIGTERM and SIGKILL."""
@@ -140,6 +141,12 @@ class Process:
         if threading.current_thread() is not self._minder:
             self._minder.join(_GRACE)
 
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it still runs."""
+        if not self._ended.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
     @property
     def cpu(self) -> int:
         """Give the CPU time it has used so far, or had in the end, in nanoseconds.
@@ -209,6 +216,7 @@ class Program(Process):
         env: Its environment.
         log: File for what it says.
         changed: Called from another thread when it becomes ready, and when it ends.
+        probe: Path at which it answers 200 when it is ready; empty when it need only listen.
     """
 
     def __init__(
@@ -220,7 +228,9 @@ class Program(Process):
         env: Mapping[str, str],
         log: Path,
         changed: Callable[[], None],
+        probe: str = "",
     ) -> None:
+        self._probe = probe
         self._kept = {port: _keep() for port in ports}
         self.addresses = {port: s.getsockname()[1] for port, s in self._kept.items()}
         holder = [sys.executable, "-I", "-S", str(_HOLDER), str(os.getpid()), path]
@@ -234,13 +244,13 @@ class Program(Process):
         )
 
     def _listens(self) -> bool:
-        """Wait until every port accepts a connection; False when the program ends before."""
+        """Wait until every port answers; False when the program ends before."""
         begun = time.monotonic()
         with contextlib.ExitStack() as kept:
             for holder in self._kept.values():
                 kept.enter_context(holder)
             for port in self.addresses.values():
-                while not _accepts(port):
+                while not _answers(port, self._probe):
                     if self._over(wait=False):
                         return False
                     young = time.monotonic() - begun < _EAGER_SECONDS
@@ -261,12 +271,17 @@ def _keep() -> socket.socket:
     return kept
 
 
-def _accepts(port: int) -> bool:
+def _answers(port: int, path: str) -> bool:
+    """Tell whether somebody accepts a connection, and says 200 at a path where there is one."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
+        if not path:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return True
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=1)) as asked:
+            asked.request("GET", path)
+            return asked.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
         return False
-    return True
 
 
 def write_files(directory: Path, contents: Mapping[str, bytes]) -> None:

@@ -9,16 +9,21 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["Metrics", "Series"]
+__all__ = ["Metrics", "Series", "inbound", "process"]
 
 _BOUNDS = (
     *(1, 2, 3, 4, 5, 10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 1000, 2000, 3000, 4000, 5000),
     *(10000, 20000, 30000, 40000, 50000),
 )
 """Milliseconds: the bounds of ``response_latency_ms``."""
+_POLICY = {
+    "srv_group": "", "srv_kind": "default", "srv_name": "all-unauthenticated",
+    "route_group": "", "route_kind": "default", "route_name": "default",
+    "authz_group": "", "authz_kind": "default", "authz_name": "all-unauthenticated",
+}  # fmt: skip
 
 
 class Series:
@@ -47,6 +52,28 @@ class Series:
         self.buckets[place] += 1
 
 
+def inbound(address: str, port: int, client: str | None) -> dict[str, str]:
+    """Give the labels of what comes in.
+
+    Args:
+        address: IP address of the pod.
+        port: Port it comes to.
+        client: Identity of who sends it; None without TLS.
+    """
+    labels = {
+        "direction": "inbound",
+        "target_addr": f"{address}:{port}",
+        "target_ip": address,
+        "target_port": str(port),
+        "tls": "true" if client is not None else "no_identity",
+    }
+    if client is not None:
+        labels["client_id"] = client
+    else:
+        labels["no_tls_reason"] = "no_tls_from_remote"
+    return labels | _POLICY
+
+
 class Metrics:
     """All that one proxy counts.
 
@@ -54,9 +81,16 @@ class Metrics:
         build: Labels of ``proxy_build_info``.
         line: Minor version of the release line of Linkerd 2, such as 14; it names the metrics
             of the identity.
+        figures: Gives what is known of the process; by default what Linux says of this one.
     """
 
-    def __init__(self, build: Mapping[str, str], line: int) -> None:
+    def __init__(
+        self,
+        build: Mapping[str, str],
+        line: int,
+        figures: Callable[[], Mapping[str, float]] | None = None,
+    ) -> None:
+        self._figures = figures or _own
         self._build = build
         self._line = line
         self._series: dict[tuple[tuple[str, str], ...], Series] = {}
@@ -70,7 +104,8 @@ class Metrics:
 
     def text(self) -> str:
         """Give everything as ``/metrics`` shows it."""
-        lines = [*self._traffic(), *self._connections(), *self._identity(), *_process()]
+        lines = [*self._traffic(), *self._connections(), *self._identity()]
+        lines += process(self._figures())
         if self._line >= 18:
             lines.append("# TYPE process_clock_time_seconds gauge")
             lines.append(f"process_clock_time_seconds {time.time():.6f}")
@@ -141,7 +176,14 @@ def _histogram(name: str, labels: tuple[tuple[str, str], ...], series: Series) -
     yield f"{name}_sum{_braces(labels)} {series.milliseconds}"
 
 
-def _process() -> Iterator[str]:
+def process(figures: Mapping[str, float]) -> Iterable[str]:
+    """Give figures of a process as ``/metrics`` shows them."""
+    for name, value in figures.items():
+        yield f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}"
+        yield f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _own() -> Mapping[str, float]:
     """Give what Linux says of this process; nothing elsewhere."""
     try:
         stat = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
@@ -152,10 +194,10 @@ def _process() -> Iterator[str]:
             if line.startswith("btime")
         )
     except (OSError, StopIteration):
-        return
+        return {}
     ticks = os.sysconf("SC_CLK_TCK")
     started = boot + int(stat[19]) / ticks
-    values = {
+    return {
         "process_cpu_seconds_total": (int(stat[11]) + int(stat[12])) / ticks,
         "process_resident_memory_bytes": pages * os.sysconf("SC_PAGE_SIZE"),
         "process_virtual_memory_bytes": int(stat[20]),
@@ -164,9 +206,6 @@ def _process() -> Iterator[str]:
         "process_open_fds": sum(1 for _ in Path("/proc/self/fd").iterdir()),
         "process_threads": int(stat[17]),
     }
-    for name, value in values.items():
-        yield f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}"
-        yield f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
 
 
 def _braces(labels: Mapping[str, str] | tuple[tuple[str, str], ...]) -> str:

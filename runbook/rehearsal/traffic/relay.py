@@ -23,15 +23,9 @@ from runbook.rehearsal.traffic.clock import Clock
 from runbook.rehearsal.traffic.delays import delays
 from runbook.rehearsal.traffic.heads import PREFACE, Frames, Heads, Messages, looks_like_http1
 from runbook.rehearsal.traffic.link import Link
-from runbook.rehearsal.traffic.metrics import Metrics, Series
+from runbook.rehearsal.traffic.metrics import Metrics, Series, inbound
 
 __all__ = ["Flow", "Relay"]
-
-_POLICY = {
-    "srv_group": "", "srv_kind": "default", "srv_name": "all-unauthenticated",
-    "route_group": "", "route_kind": "default", "route_name": "default",
-    "authz_group": "", "authz_kind": "default", "authz_name": "all-unauthenticated",
-}  # fmt: skip
 
 
 class Flow:
@@ -210,7 +204,8 @@ class Relay:
         flow = Flow(link, self._clock, self._delay)
 
         def secured(tls: bool, client: str) -> None:
-            flow.count(self._inbound_labels(port, tls, client), self.metrics)
+            labels = inbound(self._extra["address"], port, client if tls else None)
+            flow.count(labels, self.metrics)
 
         link.secured = secured
         route = self._route("inbound", port)
@@ -281,21 +276,6 @@ class Relay:
         self.metrics.refreshed = seen[1] // 10**9
         self.metrics.refreshes += 1
         self._identity_seen = seen
-
-    def _inbound_labels(self, port: int, tls: bool, client: str) -> dict[str, str]:
-        address = self._extra["address"]
-        labels = {
-            "direction": "inbound",
-            "target_addr": f"{address}:{port}",
-            "target_ip": address,
-            "target_port": str(port),
-            "tls": "true" if tls else "no_identity",
-        }
-        if tls:
-            labels["client_id"] = client
-        else:
-            labels["no_tls_reason"] = "no_tls_from_remote"
-        return labels | _POLICY
 
     def _outbound_labels(self, route: Mapping[str, Any], tls: bool) -> dict[str, str]:
         labels: dict[str, str] = {
