@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from runbook.errors import ApiError, ForbiddenError, GuardError, NotFoundError, UsageError
 from runbook.kinds import Kinds, Resource, root
 from runbook.kubeconfig import Access, open_access
-from runbook.transport import APPLY_PATCH, Reply, Transport, Wanted
+from runbook.transport import APPLY_PATCH, Page, Reply, Transport, Wanted
 from runbook.wait import Waited, wait_for, wait_until
 
 __all__ = ["MANAGER", "Cluster", "Object", "Target", "connect"]
@@ -61,6 +61,7 @@ class Cluster:
         self.kubeconfig = access.kubeconfig
         self.rehearsal = access.rehearsal
         self.chart_repository = access.chart_repository
+        self.dashboards = access.dashboards
         self._http = transport or Transport(access.client, access.headers)
         self._kinds = Kinds(self._http)
 
@@ -345,6 +346,38 @@ class Cluster:
             Decoded JSON; text if it is none.
         """
         return self._read(path).body
+
+    def page(
+        self,
+        namespace: str,
+        service: str,
+        port: int | str,
+        path: str = "/",
+        *,
+        tls: bool = False,
+        host: str = "",
+        timeout: float = 60.0,
+    ) -> Page:
+        """Read a page of a Service through the API server's proxy, so no port-forward is needed.
+
+        Args:
+            namespace: Of the Service.
+            service: Its name.
+            port: Its port, a number or a name.
+            path: Path and query.
+            tls: Whether it speaks HTTPS; the API server does not verify its certificate.
+            host: Host header that the Service sees; empty for the API server's own.
+            timeout: Seconds between two bytes of the answer.
+
+        Raises:
+            NotFoundError: There is no such Service.
+            ApiError: It has no ready pods, or the user may not ``get services/proxy``.
+        """
+        where = self._kinds.find("v1", "Service").path(namespace)
+        scheme = "https:" if tls else ""
+        wanted = Wanted("get", "services/proxy", "Service", service, namespace)
+        target = f"{where}/{scheme}{service}:{port}/proxy/{path.removeprefix('/')}"
+        return self._http.page(target, wanted, host=host, timeout=timeout)
 
     def namespaced(self, api_version: str, kind: str) -> bool:
         """Tell whether a kind lives in namespaces.

@@ -46,6 +46,7 @@ class Access:
         kubeconfig: Path of the file, or several joined as in ``$KUBECONFIG``.
         rehearsal: Whether the cluster says of itself that it is a rehearsal.
         chart_repository: Its own Helm repository, if it has one.
+        dashboards: Where it has Linkerd's dashboards as grafana.com gives them out, if it has.
         headers: Impersonation asked for by the kubeconfig's user entry.
     """
 
@@ -54,6 +55,7 @@ class Access:
     kubeconfig: str
     rehearsal: bool = False
     chart_repository: str | None = None
+    dashboards: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -120,6 +122,7 @@ def open_access(cluster: str, kubeconfig: str) -> Access:
         kubeconfig=files,
         rehearsal=marks is not None,
         chart_repository=(marks or {}).get("chartRepository"),
+        dashboards=(marks or {}).get("dashboards"),
         headers=_impersonation(entries["user"]),
     )
 

@@ -40,7 +40,7 @@ from runbook.errors import (
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-__all__ = ["APPLY_PATCH", "Reply", "Transport", "Wanted"]
+__all__ = ["APPLY_PATCH", "Page", "Reply", "Transport", "Wanted"]
 
 APPLY_PATCH = "application/apply-patch+yaml"
 
@@ -80,6 +80,21 @@ class Wanted:
         """The object as a person names it: ``Certificate linkerd/linkerd-identity-issuer``."""
         path = "/".join(part for part in (self.namespace, self.name) if part)
         return f"{self.kind or self.resource} {path}".strip()
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a server in the cluster answered, through a proxy of the API server.
+
+    Attributes:
+        status: HTTP status, of whichever of the two answered.
+        text: The body.
+        headers: Of the answer.
+    """
+
+    status: int
+    text: str
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -153,6 +168,36 @@ class Transport:
             self._pause(_retry_after(answer, _FIRST_PAUSE * 2**attempt))
         raise AssertionError("unreachable")  # the last attempt returns or raises
 
+    def page(self, path: str, wanted: Wanted, *, host: str = "", timeout: float = _READ) -> Page:
+        """Read a path that the API server passes on, whatever its status is.
+
+        The API server's own refusals (it has no such Service, nobody may do this) are errors; they
+        are told from the answers of whoever is behind it by being ``Status`` objects.
+
+        Args:
+            path: Below ``.../proxy/``, with its query.
+            wanted: For messages.
+            host: Host header to send; empty for the API server's own.
+            timeout: Seconds between two bytes of the answer.
+
+        Raises:
+            ApiError: The API server refused; subclasses by reason.
+            UnreachableError: It did not answer.
+        """
+        headers = {"Host": host} if host else {}
+        try:
+            answer = self._send(
+                "GET", self._url(path, None), None, "", text=True, more=headers, read=timeout
+            )
+        except HTTPError as error:
+            raise unreachable(self.server, error) from None
+        if answer.status >= 400:
+            status = _status(answer)
+            if status.get("kind") == "Status" and status.get("apiVersion") == "v1":
+                raise api_error(answer.status, status, wanted)
+        text = answer.data.decode("utf-8", errors="replace")
+        return Page(answer.status, text, answer.headers)
+
     @contextmanager
     def watch(
         self, path: str, wanted: Wanted, query: Mapping[str, Any], seconds: float
@@ -211,8 +256,9 @@ class Transport:
         text: bool = False,
         stream: bool = False,
         read: float = _READ,
+        more: Mapping[str, str] | None = None,
     ) -> urllib3.BaseHTTPResponse:
-        headers = {"Accept": "*/*" if text else "application/json", **self._headers}
+        headers = {"Accept": "*/*" if text else "application/json", **self._headers, **(more or {})}
         for setting in self._client.configuration.auth_settings().values():
             headers[setting["key"]] = setting["value"]
         if body is not None:

@@ -12,6 +12,7 @@ from runbook.helm import Installed
 from runbook.params import Params
 from runbook.releases import CONTROL_PLANE, WEBHOOKS, find
 from runbook.secrets import Redactor
+from runbook.transport import Page
 
 
 def b64(text):
@@ -23,6 +24,8 @@ class FakeCluster:
 
     name = "fake"
     chart_repository = None
+    dashboards = None
+    rehearsal = False
 
     def __init__(self, objects=(), version="1.35.0+k3s1", now=NOW, allowed=lambda *_: True):
         self.objects = {}
@@ -33,6 +36,7 @@ class FakeCluster:
         self.injects = True
         self.log = ""
         self.absent_kinds = set()
+        self.pages = {}
         self.add(*objects)
 
     def add(self, *objects):
@@ -60,12 +64,20 @@ class FakeCluster:
         for (version, its_kind, where, name), obj in list(self.objects.items()):
             labels = obj["metadata"].get("labels") or {}
             wanted = (version, its_kind) == (api_version, kind) and namespace in ("", where)
-            named = not fields or fields == f"metadata.name={name}"
-            if wanted and named and (not selector or selector in labels):
+            phase = (obj.get("status") or {}).get("phase")
+            named = not fields or fields in (f"metadata.name={name}", f"status.phase={phase}")
+            if wanted and named and all(_has(labels, part) for part in selector.split(",")):
                 yield copy.deepcopy(obj)
 
     def serves(self, api_version, kind):
-        return kind not in self.absent_kinds
+        return kind not in self.absent_kinds and (api_version, kind) not in self.absent_kinds
+
+    def page(self, namespace, service, port, path="/", *, tls=False, host="", timeout=60.0):
+        """Answer with what ``pages`` has for a Service and a host: a status, or an error."""
+        given = self.pages.get((service, host), self.pages.get(service, 404))
+        if isinstance(given, Exception):
+            raise given
+        return Page(given, "", {})
 
     def can(self, verb, resource, *, group="", namespace="", name=""):
         return self._allowed(verb, resource, group, namespace)
@@ -83,6 +95,12 @@ class FakeCluster:
         if self.injects:
             made["spec"]["initContainers"] = [{"name": "linkerd-init"}, {"name": "linkerd-proxy"}]
         return made
+
+
+def _has(labels, part):
+    """Tell whether labels satisfy one part of a selector: ``key``, or ``key=value``."""
+    key, equals, value = part.partition("=")
+    return not key or (labels.get(key) == value if equals else key in labels)
 
 
 class FakeHelm:

@@ -46,7 +46,7 @@ def cluster(api: ScriptedApi) -> Iterator[Cluster]:
 def test_the_named_context_is_used_not_the_current_one(cluster: Cluster, api: ScriptedApi) -> None:
     assert (cluster.name, cluster.server, cluster.uid) == ("pi", api.url, UID)
     assert cluster.version == "1.35.0+k3s1"
-    assert (cluster.rehearsal, cluster.chart_repository) == (False, None)
+    assert (cluster.rehearsal, cluster.chart_repository, cluster.dashboards) == (False, None, None)
 
 
 def test_unknown_context_lists_the_known_ones(api: ScriptedApi) -> None:
@@ -101,11 +101,13 @@ def test_no_rehearsal_running(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_rehearsal_says_so_itself(api: ScriptedApi, tmp_path: Path) -> None:
     config = json.loads(api.kubeconfig.read_text())
-    mark = {"name": "runbook-rehearsal", "extension": {"chartRepository": "http://charts"}}
+    own = {"chartRepository": "http://charts", "dashboards": "http://dashboards"}
+    mark = {"name": "runbook-rehearsal", "extension": own}
     config["clusters"][0]["cluster"]["extensions"] = [mark]
     api.kubeconfig.write_text(json.dumps(config))
     cluster = connect(Target(str(api.kubeconfig)))
     assert (cluster.rehearsal, cluster.chart_repository) == (True, "http://charts")
+    assert cluster.dashboards == "http://dashboards"
     cluster.close()
 
 

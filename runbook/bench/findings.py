@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 
 from runbook.bench import scraped
@@ -12,7 +13,7 @@ from runbook.bench.design import KEPT_UP, LEAST
 from runbook.bench.schedule import LATE
 from runbook.checks import Check, Context, Outcome
 from runbook.linkerd.outcomes import absent, few, judge
-from runbook.prometheus import Prometheus
+from runbook.prometheus import connect_prometheus
 
 __all__ = ["campaign_checks", "footprint_checks", "latency_checks"]
 
@@ -86,11 +87,8 @@ def asked(context: Context, *, campaign: Campaign | None) -> Iterator[Outcome]:
     """An existing Prometheus agrees, when there is one to ask."""
     if campaign is None or not context.params.prometheus_url:
         return
-    prometheus = Prometheus(context.params.prometheus_url)
-    try:
+    with closing(connect_prometheus(context.cluster, context.params.prometheus_url)) as prometheus:
         yield from scraped.outcomes(prometheus, campaign)
-    finally:
-        prometheus.close()
 
 
 def complete(context: Context, *, campaign: Campaign | None) -> Iterator[Outcome]:

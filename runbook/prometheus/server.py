@@ -1,6 +1,8 @@
-"""An existing Prometheus, asked with a time limit: values at a moment, and raw samples.
+"""An existing Prometheus, asked with a time limit: values at a moment, raw samples, targets.
 
-A thin layer over ``prometheus-api-client``. Rates that Prometheus works out are extrapolated to
+A thin layer over ``prometheus-api-client``. A Service of the cluster is asked through the API
+server, see :func:`connect_prometheus`; every request is a GET, so that ``get`` on
+``services/proxy`` is all it takes. Rates that Prometheus works out are extrapolated to
 the edges of their window, by up to one scrape interval at each (prometheus#3746); what shall be a
 figure is therefore made of raw samples and their own times, see :meth:`Series.growth`.
 """
@@ -8,69 +10,80 @@ figure is therefore made of raw samples and their own times, see :meth:`Series.g
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import pairwise
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from runbook.errors import StepError, UnreachableError, UsageError
+from runbook.errors import ForbiddenError, StepError, UsageError
+from runbook.kubeconfig import IN_CLUSTER
+from runbook.prometheus.address import Service, parse, service_of
+from runbook.prometheus.answers import (
+    Series,
+    Targets,
+    joined,
+    moment,
+    series,
+    targets,
+)
+from runbook.prometheus.empty import explain
+from runbook.transport import Page
 
-__all__ = ["Growth", "Prometheus", "Series"]
+if TYPE_CHECKING:
+    from runbook.prometheus.access import Client
+
+__all__ = ["Prometheus", "connect_prometheus"]
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 _TIMEOUT = 20  # seconds for one answer, on a Pi with a month of data
 _CHUNK = 3600  # seconds of raw samples in one answer
-_POINTS = 10_000  # of a series in one answer; the server allows 11 000
+_WORKERS = 4  # questions at a time; the server itself answers 20, and a Pi has four cores
 
 
-@dataclass(frozen=True)
-class Growth:
-    """How much a counter grew between its first and its last sample.
+class Cluster(Protocol):
+    """What is needed of a cluster to ask through its API server."""
 
-    Attributes:
-        value: In the counter's unit.
-        seconds: Between the two samples.
+    @property
+    def name(self) -> str:
+        """Name of the kubeconfig context."""
+
+    def find(self, api_version: str, kind: str, name: str, namespace: str = "") -> Any:
+        """Read an object, ``None`` if there is none."""
+
+    def page(
+        self,
+        namespace: str,
+        service: str,
+        port: int | str,
+        path: str = "/",
+        *,
+        tls: bool = False,
+        timeout: float = 60.0,
+    ) -> Page:
+        """Read a page of a Service through the API server."""
+
+
+def connect_prometheus(cluster: Cluster, url: str, timeout: float = _TIMEOUT) -> Prometheus:
+    """Reach Prometheus in the way its address asks for.
+
+    ``NAME.NAMESPACE.svc``, with or without the cluster's domain, goes through the API server;
+    ``NAME.NAMESPACE`` as well if the cluster has such a Service. Everything else is asked directly,
+    and so is everything from a pod of the cluster itself.
+
+    Args:
+        cluster: The cluster under the runbook.
+        url: Address of Prometheus.
+        timeout: Seconds for each answer.
+
+    Raises:
+        UsageError: The address is none.
     """
-
-    value: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Series:
-    """One series.
-
-    Attributes:
-        labels: Without the name of the metric where a query has taken it away.
-        points: Time (seconds since 1970) and value of each sample, oldest first.
-    """
-
-    labels: Mapping[str, str]
-    points: tuple[tuple[float, float], ...]
-
-    @property
-    def last(self) -> float:
-        """The newest value."""
-        return self.points[-1][1]
-
-    @property
-    def mean(self) -> float:
-        """The mean over samples."""
-        return sum(value for _, value in self.points) / len(self.points)
-
-    @property
-    def highest(self) -> float:
-        """The highest value."""
-        return max(value for _, value in self.points)
-
-    def growth(self) -> Growth | None:
-        """Give how much a counter grew; ``None`` if it was reset, or sampled only once."""
-        values = [value for _, value in self.points]
-        fell = any(later < earlier for earlier, later in pairwise(values))
-        if len(values) < 2 or fell:
-            return None
-        return Growth(values[-1] - values[0], self.points[-1][0] - self.points[0][0])
+    service = service_of(parse(url))
+    inside = cluster.name != IN_CLUSTER and service is not None and _is_there(cluster, service)
+    return Prometheus(url, timeout, cluster=cluster if inside else None)
 
 
 class Prometheus:
@@ -80,44 +93,96 @@ class Prometheus:
         url: Its address, such as ``http://prometheus.monitoring:9090``; may hold a user and a
             password, which no message repeats.
         timeout: Seconds for each answer.
+        cluster: Through whose API server it is asked, with its credentials; ``None`` asks directly.
+        workers: How many questions are asked at a time.
 
     Raises:
-        UsageError: The address is none.
+        UsageError: The address is none, or cannot be asked through the API server.
     """
 
-    def __init__(self, url: str, timeout: int = _TIMEOUT) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError("the address of Prometheus is none", fix="give it as http://host:9090")
+    def __init__(
+        self,
+        url: str,
+        timeout: float = _TIMEOUT,
+        *,
+        cluster: Cluster | None = None,
+        workers: int = _WORKERS,
+    ) -> None:
+        address = parse(url)
+        through = cluster is not None
+        service = service_of(address) if through else None
+        if through and service is None:
+            raise UsageError(
+                f"{address.plain} is no Service", fix="write it as http://NAME.NAMESPACE.svc:PORT"
+            )
+        if through and address.user:
+            raise UsageError(
+                f"Prometheus at {address.plain} cannot be given a password",
+                why="the API server does not pass it on",
+                fix="leave it out, or name an address outside the cluster, such as its ingress",
+            )
         # Imported late: few notebooks need it, and it brings its own HTTP library.
-        from prometheus_api_client import PrometheusConnect  # noqa: PLC0415
-        from urllib3.util.retry import Retry  # noqa: PLC0415
+        from runbook.prometheus.access import Client  # noqa: PLC0415
+        from runbook.prometheus.wording import Wording  # noqa: PLC0415
 
-        self.address = urlunsplit((parts.scheme, _host(parts.netloc), parts.path, "", ""))
-        patient = Retry(total=2, backoff_factor=0.2, status_forcelist=[502, 503, 504], read=False)
-        self._client = PrometheusConnect(url.rstrip("/"), timeout=timeout, retry=patient)
-        self._timeout = timeout
+        wording = Wording(address, timeout, service)
+        self.address = address.plain
+        self._connect: Callable[[], Client] = partial(Client, wording, cluster)
+        self._workers = workers
+        self._idle: list[Client] = []
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
 
-    def at(self, query: str, moment: float) -> list[Series]:
+    def version(self) -> str:
+        """Give its version, such as ``2.53.1``.
+
+        Raises:
+            UnreachableError: It does not answer, or what answers is no Prometheus.
+            StepError: It refuses.
+        """
+        return self._read(lambda client: str(client.get("status/buildinfo")["version"]))
+
+    def ready(self) -> bool:
+        """Tell whether it serves queries; it does not while it starts or shuts down.
+
+        Raises:
+            UnreachableError: Nobody answers.
+        """
+        return self._read(lambda client: client.status("-/ready") == 200)
+
+    def started(self) -> float | None:
+        """Give when it started, in seconds since 1970; ``None`` if it has no such answer.
+
+        Raises:
+            UnreachableError: It does not answer, or what answers is no Prometheus.
+        """
+        try:
+            return self._read(lambda c: moment(c.get("status/runtimeinfo")["startTime"]))
+        except StepError:
+            return None
+
+    def at(self, query: str, moment: float | None = None) -> list[Series]:
         """Evaluate a query at one moment.
 
         Args:
             query: PromQL that gives a vector.
-            moment: Seconds since 1970.
+            moment: Seconds since 1970; ``None`` is now, by the server's own clock.
 
         Raises:
             UnreachableError: It does not answer, or what answers is no Prometheus.
             StepError: It refuses the query.
         """
-        found = self._ask(lambda: self._client.custom_query(query, {"time": f"{moment:.3f}"}))
-        return [_series(entry["metric"], [entry["value"]]) for entry in found]
+        return self._read(lambda client: series(client.query(query, moment)))
 
     def samples(self, selector: str, start: float, end: float) -> list[Series]:
         """Read the samples of series as they were scraped.
+
+        A long time is cut into pieces, which are asked for side by side.
 
         Args:
             selector: Such as ``up{job="node"}``.
@@ -128,69 +193,76 @@ class Prometheus:
             UnreachableError: It does not answer, or what answers is no Prometheus.
             StepError: It refuses the query.
         """
-        gathered: dict[tuple[tuple[str, str], ...], dict[float, float]] = {}
-        for first, last in _chunks(start, end, _CHUNK):
-            query = f"{selector}[{math.ceil((last - first) * 1000)}ms]"
-            found = self._ask(lambda q=query, t=last: self._raw(q, t))  # type: ignore[misc]
-            _gather(gathered, found)
-        return _sorted(gathered)
 
-    def evaluated(self, query: str, start: float, end: float, step: int) -> list[Series]:
-        """Evaluate a query again and again, for a line over time.
+        def piece(bounds: tuple[float, float]) -> list[Series]:
+            first, last = bounds
+            return self.at(f"{selector}[{math.ceil((last - first) * 1000)}ms]", last)
+
+        return joined(_side_by_side(piece, [*_chunks(start, end, _CHUNK)], self._workers))
+
+    def series(self, selector: str) -> list[Mapping[str, str]]:
+        """Give the labels of every series that is stored, those without new samples too.
 
         Args:
-            query: PromQL that gives a vector.
-            start: First moment, in seconds since 1970.
-            end: Last moment.
-            step: Whole seconds between two values.
+            selector: Such as ``up{job="node"}``.
 
         Raises:
             UnreachableError: It does not answer, or what answers is no Prometheus.
-            StepError: It refuses the query.
+            StepError: It refuses the selector.
         """
-        gathered: dict[tuple[tuple[str, str], ...], dict[float, float]] = {}
-        for first, last in _chunks(start, end, step * _POINTS):
-            found = self._ask(lambda a=first, b=last: self._range(query, a, b, step))  # type: ignore[misc]
-            _gather(gathered, found)
-        return _sorted(gathered)
+        return self._read(lambda client: [dict(entry) for entry in client.series(selector)])
 
-    def _raw(self, query: str, moment: float) -> Any:
-        return self._client.custom_query(query, {"time": f"{moment:.3f}"})
+    def values(self, label: str, selector: str) -> list[str]:
+        """Give the values of a label among the stored series that a selector selects.
 
-    def _range(self, query: str, start: float, end: float, step: int) -> Any:
-        first, last = (datetime.fromtimestamp(moment, UTC) for moment in (start, end))
-        return self._client.custom_query_range(query, first, last, str(step))
+        Args:
+            label: Its name; ``__name__`` gives metrics.
+            selector: Such as ``up{job="node"}``.
 
-    def _ask(self, question: Callable[[], Any]) -> list[dict[str, Any]]:
-        from prometheus_api_client.exceptions import (  # noqa: PLC0415
-            PrometheusApiClientException,
-        )
-        from requests.exceptions import JSONDecodeError, RequestException, Timeout  # noqa: PLC0415
+        Raises:
+            UnreachableError: It does not answer, or what answers is no Prometheus.
+            StepError: It refuses the selector.
+        """
+        return self._read(lambda client: sorted(map(str, client.values(label, selector))))
 
-        what = f"cannot read from Prometheus at {self.address}"
+    def targets(self) -> Targets:
+        """Give what is scraped.
+
+        Raises:
+            UnreachableError: It does not answer, or what answers is no Prometheus.
+            StepError: It refuses.
+        """
+        return self._read(lambda client: targets(client.targets()))
+
+    def explain_empty(self, selector: str) -> str:
+        """Say why a selector gives nothing now, in a sentence; see :mod:`runbook.prometheus.empty`.
+
+        Args:
+            selector: Such as ``up{job="node"}``.
+
+        Raises:
+            UnreachableError: It does not answer, or what answers is no Prometheus.
+            StepError: It refuses the selector.
+        """
+        return explain(self, selector)
+
+    def _read(self, question: Callable[[Client], T]) -> T:
+        with self._lock:
+            client = self._idle.pop() if self._idle else self._connect()
         try:
-            found = question()
-        except PrometheusApiClientException as error:
-            raise StepError(what, why=_refusal(str(error)), fix="check prometheus_url") from None
-        except Timeout:
-            raise UnreachableError(
-                what,
-                why=f"no answer within {self._timeout} s",
-                fix="it may be busy or short of memory: try again",
-            ) from None
-        except (JSONDecodeError, KeyError, TypeError, ValueError):
-            raise UnreachableError(
-                what, why="what answers is no Prometheus", fix="check prometheus_url"
-            ) from None
-        except RequestException as error:
-            raise UnreachableError(
-                what,
-                why=f"it cannot be reached ({type(error).__name__})",
-                fix="check prometheus_url; from outside the cluster a port-forward is needed",
-            ) from None
-        if not isinstance(found, list):
-            raise StepError(what, why="the query gives a single number, not series")
-        return found
+            return client.read(question)
+        finally:
+            with self._lock:
+                self._idle.append(client)
+
+
+def _is_there(cluster: Cluster, service: Service) -> bool:
+    if service.certain:
+        return True
+    try:
+        return cluster.find("v1", "Service", service.name, service.namespace) is not None
+    except ForbiddenError:  # who may not look may still be allowed to ask it
+        return True
 
 
 def _chunks(start: float, end: float, length: float) -> Iterator[tuple[float, float]]:
@@ -200,32 +272,15 @@ def _chunks(start: float, end: float, length: float) -> Iterator[tuple[float, fl
         start += length
 
 
-def _gather(
-    gathered: dict[tuple[tuple[str, str], ...], dict[float, float]], found: list[dict[str, Any]]
-) -> None:
-    for entry in found:
-        key = tuple(sorted(entry["metric"].items()))
-        points = gathered.setdefault(key, {})
-        points.update((float(moment), float(value)) for moment, value in entry["values"])
+def _side_by_side(ask: Callable[[T], U], items: Sequence[T], workers: int) -> list[U]:
+    """Ask for several things at a time; gives the answers in the order of the questions.
 
-
-def _sorted(gathered: Mapping[tuple[tuple[str, str], ...], Mapping[float, float]]) -> list[Series]:
-    return [
-        Series(dict(labels), tuple(sorted(points.items())))
-        for labels, points in sorted(gathered.items())
-    ]
-
-
-def _series(labels: Mapping[str, str], points: list[Any]) -> Series:
-    return Series(dict(labels), tuple((float(moment), float(value)) for moment, value in points))
-
-
-def _refusal(text: str) -> str:
-    """Give what the server said without the client library's frame around it."""
-    start, end = text.find('"error":"'), text.rfind('"')
-    told = text[start + len('"error":"') : end] if 0 <= start < end else text[:300]
-    return told.replace("\\", "")  # quotes are escaped in JSON, and once more by the library
-
-
-def _host(netloc: str) -> str:
-    return netloc.rpartition("@")[2]
+    After an error or an interrupt nothing new is asked; what is under way ends within its timeout.
+    """
+    if len(items) < 2 or workers < 2:
+        return [ask(item) for item in items]
+    pool = ThreadPoolExecutor(min(workers, len(items)), "prometheus")
+    try:
+        return list(pool.map(ask, items))
+    finally:
+        pool.shutdown(cancel_futures=True)

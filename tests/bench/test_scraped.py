@@ -33,7 +33,7 @@ class Told(Prometheus):
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
 
-    def at(self, query: str, moment: float) -> list[Series]:
+    def at(self, query: str, moment: float | None = None) -> list[Series]:
         return self._answer(query)
 
     def samples(self, selector: str, start: float, end: float) -> list[Series]:
@@ -227,11 +227,9 @@ def test_a_real_prometheus(tmp_path: Path) -> None:
         selector = f"container_cpu_usage_seconds_total{LABELS}"
         first, last = exporter.samples[0][0], exporter.samples[-1][0]
         (series,) = prometheus.samples(selector, first - 0.001, last)
-        (line,) = prometheus.evaluated("node_thermal_zone_temp", first, last, 60)
         prometheus.close()
     assert exporter.shown >= len(exporter.samples), (tmp_path / "log").read_text()
     assert list(series.points) == exporter.samples, "every sample once, at its own time"
-    assert len(line.points) > 5
     account = found[f"prometheus-cpu-{POD}"]
     assert account.verdict == "pass", account.seen
     assert found["prometheus-containers"].verdict == "pass"
