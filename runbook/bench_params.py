@@ -59,9 +59,6 @@ class BenchParams(BaseModel):
     bench_data: Text = field(
         "", "Campaign to read: data/63-campaign.json.gz of a record; empty: the cluster's"
     )
-    prometheus_url: Text = field(
-        "", "Address of a Prometheus that sees the nodes; empty does without"
-    )
 
     @model_validator(mode="after")
     def _protocols_are_known(self) -> BenchParams:

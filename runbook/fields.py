@@ -18,6 +18,7 @@ __all__ = [
     "Names",
     "Numbers",
     "OptionalDuration",
+    "OptionalSubdomain",
     "Subdomain",
     "Text",
     "field",
@@ -111,11 +112,15 @@ def _subdomain(value: str) -> str:
     return value
 
 
+def _optional_subdomain(value: str) -> str:
+    return _subdomain(value) if value else value
+
+
 def _literal(value: str) -> str:
     if _REFERENCE.match(value):
         raise ValueError(
             "must be the text itself: references (env:, file:, secret:) are resolved only "
-            "inside 'values'"
+            "inside 'values' and 'viz_values'"
         )
     return value
 
@@ -131,6 +136,7 @@ Text = Annotated[str, AfterValidator(_literal)]
 Duration = Annotated[str, AfterValidator(_duration)]
 Label = Annotated[str, AfterValidator(_label)]
 Subdomain = Annotated[str, AfterValidator(_subdomain)]
+OptionalSubdomain = Annotated[str, AfterValidator(_optional_subdomain)]
 LineName = Annotated[str, AfterValidator(_line)]
 OptionalDuration = Annotated[str, AfterValidator(_optional_duration)]
 Numbers = Annotated[str, AfterValidator(_numbers)]

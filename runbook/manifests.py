@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runbook.params import Params, merge_values
+from runbook.params import Params, merge_values, seconds
 from runbook.releases import Line
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "namespace",
     "probe_pod",
     "root_ca",
+    "scrape_timeout",
 ]
 
 Object = dict[str, Any]
@@ -133,7 +134,11 @@ def crds_values(line: Line, *, gateway_api: bool) -> Object:
 
 
 def control_plane_values(
-    line: Line, params: Params, anchors: str, extra: Mapping[str, Any] | None = None
+    line: Line,
+    params: Params,
+    anchors: str,
+    extra: Mapping[str, Any] | None = None,
+    monitor_labels: Mapping[str, str] | None = None,
 ) -> Object:
     """Give the Helm values of the control plane (seed step 4, "Install Linkerd").
 
@@ -145,6 +150,7 @@ def control_plane_values(
         params: The parameters.
         anchors: PEM text of the trust anchors.
         extra: The user's own values, references resolved; they win over these.
+        monitor_labels: Labels of the PodMonitors that the chart shall make; ``None`` for none.
     """
     values: Object = {
         "identityTrustAnchorsPEM": anchors,
@@ -154,7 +160,23 @@ def control_plane_values(
         values |= {"installNamespace": False, "namespace": params.linkerd_namespace}
     if params.trust_domain != "cluster.local":
         values["identityTrustDomain"] = params.trust_domain
+    if monitor_labels is not None:
+        values["podMonitor"] = {
+            "enabled": True,
+            "scrapeInterval": params.scrape_interval,
+            "scrapeTimeout": scrape_timeout(params.scrape_interval),
+            "labels": dict(monitor_labels),
+        }
     return merge_values(values, extra or {})
+
+
+def scrape_timeout(interval: str) -> str:
+    """Give the scrape timeout: the seed's 10 s, or the interval, which it may not exceed.
+
+    >>> scrape_timeout("5s"), scrape_timeout("30s")
+    ('5s', '10s')
+    """
+    return min(("10s", interval), key=seconds)
 
 
 def probe_pod(name: str, namespace_: str) -> Object:

@@ -19,6 +19,7 @@ from runbook import notebooks, releases
 from runbook.bench_params import BenchParams
 from runbook.errors import ParameterError
 from runbook.fields import Duration, Label, LineName, Subdomain, Text, field, seconds
+from runbook.viz_params import VizParams
 from runbook.yaml12 import Origin, YamlError, parse_mapping
 
 __all__ = ["NOTEBOOKS", "Given", "Params", "json_schema", "load", "merge_values", "seconds"]
@@ -117,7 +118,7 @@ class _InstallParams(BaseModel):
         return self
 
 
-class Params(BenchParams, _InstallParams):
+class Params(BenchParams, VizParams, _InstallParams):
     """Every parameter of the runbook, with its default."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -256,7 +257,8 @@ def _worded(problem: ErrorDetails, origins: Mapping[str, Origin]) -> tuple[str, 
     why, fix = _quoting(name, problem["input"], origin) or ("", _example(name, problem))
     given = problem["input"]
     # What was meant as a Helm value may be a password by itself.
-    shown = "a text" if name == "values" and isinstance(given, str) else _shown(given)
+    helm_values = name in ("values", "viz_values")
+    shown = "a text" if helm_values and isinstance(given, str) else _shown(given)
     return f"{at}{name} {message}, but it is {shown}", why, fix
 
 

@@ -132,7 +132,15 @@ class Line:
         gateway_value: Value of the CRD chart that turns the bundled copy on or off.
         pod_security: Whether the namespace carries a Pod Security label (2.13 and later).
         admin_ports: Name of the admin port of each control-plane container.
-        install_namespace: Whether the chart creates the namespace unless told not to (2.11).
+        install_namespace: Whether the charts create their namespaces unless told not to (2.11).
+        viz: Chart of the Viz extension.
+        viz_admin_port: Name of the admin port of each of its containers.
+        jaeger: Chart of the Jaeger extension, ``None`` where there is none (from 2.19 on).
+        grafana_values: Whether ``linkerd-viz`` has ``grafana.url`` and ``grafana.externalUrl``;
+            2.11 has ``grafanaUrl`` and a Grafana of its own.
+        pod_monitors: Whether the control plane's chart can create PodMonitors.
+        namespace_job_optional: Whether the Job by which ``linkerd-viz`` labels its namespace can
+            be left out (value ``createNamespaceMetadataJob``).
     """
 
     name: str
@@ -144,6 +152,8 @@ class Line:
     kube_max: Version
     crds: tuple[Crd, ...]
     cluster_networks: str
+    viz: Chart
+    jaeger: Chart | None = None
     kube_stop: Version | None = None
     kube_stop_why: str = ""
     architectures: tuple[str, ...] = ("arm64", "amd64")
@@ -158,6 +168,10 @@ class Line:
     pod_security: bool = True
     admin_ports: Mapping[str, str] = field(default_factory=dict)
     install_namespace: bool = False
+    viz_admin_port: str = "admin"
+    grafana_values: bool = True
+    pod_monitors: bool = True
+    namespace_job_optional: bool = True
 
     @property
     def control_plane(self) -> Chart:
@@ -239,6 +253,12 @@ LINES: tuple[Line, ...] = (
             Crd("trafficsplits.split.smi-spec.io", "v1alpha2"),
         ),
         architectures=("arm64", "amd64", "arm"),
+        viz=Chart("linkerd-viz", "linkerd-viz", "2.11.5"),
+        jaeger=Chart("linkerd-jaeger", "linkerd-jaeger", "2.11.5"),
+        viz_admin_port="admin-http",
+        namespace_job_optional=False,
+        grafana_values=False,
+        pod_monitors=False,
         cluster_networks=_NETWORKS,
         injector_skips=(),
         run_as_root=True,
@@ -260,6 +280,10 @@ LINES: tuple[Line, ...] = (
         kube_max=(1, 28),
         crds=(*_CRDS_212, Crd("servers.policy.linkerd.io", "v1beta1")),
         architectures=("arm64", "amd64", "arm"),
+        viz=Chart("linkerd-viz", "linkerd-viz", "30.12.11"),
+        jaeger=Chart("linkerd-jaeger", "linkerd-jaeger", "30.12.11"),
+        viz_admin_port="admin-http",
+        namespace_job_optional=False,
         cluster_networks=_NETWORKS,
         gateway_api="bundled",
         gateway_value="enableHttpRoutes",
@@ -274,6 +298,7 @@ LINES: tuple[Line, ...] = (
         kube_min=(1, 23),
         kube_max=(1, 35),
         crds=_CRDS_216,
+        viz=Chart("linkerd-viz", "linkerd-viz", "2025.10.7"),
         cluster_networks=f"{_NETWORKS},fd00::/8",
         iptables_mode="nft",
         gateway_range=("1.1.1", "1.2.1"),
@@ -289,6 +314,7 @@ LINES: tuple[Line, ...] = (
         kube_min=(1, 31),
         kube_max=(1, 35),
         crds=_CRDS_216,
+        viz=Chart("linkerd-viz", "linkerd-viz", "2026.6.3"),
         cluster_networks=f"{_NETWORKS},fd00::/8",
         iptables_mode="nft",
         native_sidecar=True,

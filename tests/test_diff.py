@@ -110,3 +110,16 @@ def test_generated_certificates_are_steady() -> None:
     assert rendered("one") == rendered("two")
     kept = rendered("one")[2]["spec"]["template"]["metadata"]["annotations"]
     assert kept == {"keep": "1"}
+
+
+def test_a_text_too_long_to_be_read_is_told_by_its_checksum():
+    long = "x" * 6000
+    told = diff.yaml_diff(
+        {"data": {"a": long, "b": "short"}}, {"data": {"a": long + "y", "b": "short"}}
+    )
+    assert len(told) < 400
+    removed, added = [line for line in told.splitlines() if "characters" in line]
+    assert removed.startswith("-  a: (6000 characters, SHA-256 ")
+    assert added.startswith("+  a: (6001 characters, SHA-256 ")
+    assert removed[10:] != added[10:]
+    assert diff.yaml_diff({"data": {"a": long}}, {"data": {"a": long}}) == ""

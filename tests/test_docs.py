@@ -72,7 +72,8 @@ def test_parameters_exist() -> None:
 
 
 def test_notebooks_are_all_in_the_table() -> None:
-    rows = re.findall(r"^\| (\d\d-[a-z-]+) \|", README, re.MULTILINE)
+    steps = (ROOT / "docs" / "steps.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d\d-[a-z-]+) \|", steps, re.MULTILINE)
     assert rows == [book.name for book in NOTEBOOKS]
 
 

@@ -12,12 +12,37 @@ PACKAGE = Path(__file__).parent.parent / "runbook"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "yaml12", "notebooks", "imports", "forsaken"}),
     frozenset(
-        {"params", "bench_params", "fields", "releases", "secrets", "redaction", "show", "progress"}
+        {
+            "params",
+            "bench_params",
+            "viz_params",
+            "fields",
+            "releases",
+            "secrets",
+            "redaction",
+            "show",
+            "progress",
+        }
     ),
     frozenset({"cluster", "kinds", "kubeconfig", "transport", "readiness", "symptoms", "wait"}),
-    frozenset({"plan", "changes", "diff", "checks", "manifests", "certs", "proofs", "prometheus"})
-    | frozenset({"helm", "helm_cli", "helm_sdk", "helm_errors", "chart_store", "holder"}),
+    frozenset(
+        {
+            "plan",
+            "changes",
+            "diff",
+            "checks",
+            "manifests",
+            "monitoring",
+            "certs",
+            "proofs",
+        }
+    )
+    | frozenset({"prometheus"})
+    | frozenset(
+        {"helm", "helm_cli", "helm_sdk", "helm_errors", "chart_store", "chart_values", "holder"}
+    ),
     frozenset({"linkerd"}),
+    frozenset({"observability"}),
     frozenset({"bench"}),
     frozenset({"step", "cells", "applied", "result"}),
     frozenset({"benchmark"}),

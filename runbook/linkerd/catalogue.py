@@ -226,8 +226,8 @@ CATALOGUE: tuple[Entry, ...] = (
         "extension-namespaces",
     ),
 )
-"""The lines of ``linkerd check``, in its order. Extensions (viz, jaeger) have catalogues of their
-own, which come with their notebooks."""
+"""The lines of ``linkerd check``, in its order. Those of its extensions, viz and jaeger, are in
+:mod:`runbook.observability.catalogue`."""
 
 BEYOND: tuple[str, ...] = (
     "issuer-ca-bit",

@@ -6,16 +6,25 @@ import re
 from collections.abc import Iterator
 from typing import Protocol
 
-from runbook import manifests, releases
+from runbook import manifests, monitoring, releases
 from runbook.checks import Context, Outcome
 from runbook.helm import Release
 from runbook.linkerd.gateway import wants_gateway_api
 from runbook.linkerd.identity import TrustAnchor, read_trust_anchor
 from runbook.linkerd.material import secret_reader
 from runbook.linkerd.outcomes import Object, judge
+from runbook.releases import Chart
 from runbook.secrets import Redactor, resolve_all
 
-__all__ = ["Planner", "chart_source", "charts", "control_plane_release", "crds_release", "root_ca"]
+__all__ = [
+    "Planner",
+    "chart_outcome",
+    "chart_source",
+    "charts",
+    "control_plane_release",
+    "crds_release",
+    "root_ca",
+]
 
 PENDING = (
     "-----BEGIN CERTIFICATE-----\n(not there yet: notebook 12 creates it)\n"
@@ -39,24 +48,33 @@ def chart_source(context: Context) -> str:
 
 def charts(context: Context) -> Iterator[Outcome]:
     """The charts of the line are to be had and accept this Kubernetes."""
-    have = releases.parse_version(context.cluster.version)
     for chart in releases.charts(context.line, context.params.chart_version):
-        info = context.helm.info(chart.name, chart.version, chart_source(context))
-        lowest = re.match(r"[>=^~ ]*v?(\d+)\.(\d+)", info.kube_version)
-        refused = lowest is not None and have < (int(lowest[1]), int(lowest[2]))
-        same = info.version == chart.version
-        yield judge(
-            f"chart-{chart.name}",
-            f"chart {chart.name} is to be had and accepts Kubernetes {context.cluster.version}",
-            "fail" if refused else "pass" if same else "warn",
-            expected=f"{chart.name} {chart.version}",
-            seen=f"{info.name} {info.version}, Linkerd {info.app_version or 'unknown'}, "
-            f"Kubernetes {info.kube_version or 'any'}",
-            why=f"the chart wants Kubernetes {info.kube_version}"
-            if refused
-            else "a local chart of another version than the line's was given",
-            fix="choose an older line" if refused else "set line and chart_version to match it",
-        )
+        yield chart_outcome(context, chart)
+
+
+def chart_outcome(context: Context, chart: Chart) -> Outcome:
+    """Judge whether a chart is to be had and accepts this Kubernetes.
+
+    Raises:
+        HelmError: It is not to be had.
+    """
+    have = releases.parse_version(context.cluster.version)
+    info = context.helm.info(chart.name, chart.version, chart_source(context))
+    lowest = re.match(r"[>=^~ ]*v?(\d+)\.(\d+)", info.kube_version)
+    refused = lowest is not None and have < (int(lowest[1]), int(lowest[2]))
+    same = info.version == chart.version
+    return judge(
+        f"chart-{chart.name}",
+        f"chart {chart.name} is to be had and accepts Kubernetes {context.cluster.version}",
+        "fail" if refused else "pass" if same else "warn",
+        expected=f"{chart.name} {chart.version}",
+        seen=f"{info.name} {info.version}, Linkerd {info.app_version or 'unknown'}, "
+        f"Kubernetes {info.kube_version or 'any'}",
+        why=f"the chart wants Kubernetes {info.kube_version}"
+        if refused
+        else "a local chart of another version than the line's was given",
+        fix="choose an older line" if refused else "set line and chart_version to match it",
+    )
 
 
 def root_ca(context: Context) -> list[Object]:
@@ -104,6 +122,22 @@ def control_plane_release(context: Planner, anchor: TrustAnchor | None = None) -
         version=chart.version,
         source=chart_source(context),
         values=manifests.control_plane_values(
-            context.line, context.params, anchor.pem or PENDING, extra
+            context.line,
+            context.params,
+            anchor.pem or PENDING,
+            extra,
+            _chart_monitors(context),
         ),
     )
+
+
+def _chart_monitors(context: Context) -> dict[str, str] | None:
+    """Give the labels of the PodMonitors that the chart shall make, ``None`` if it shall not.
+
+    Notebook 15 gives them as well as 23, so that running it again does not take them away; before
+    prometheus-operator is there the chart could not be installed with them.
+    """
+    wanted = context.params.pod_monitors == "chart" and context.line.pod_monitors
+    if not wanted or not context.cluster.serves(monitoring.API_VERSION, "PodMonitor"):
+        return None
+    return monitoring.monitor_labels(monitoring.find_monitoring(context))

@@ -24,12 +24,13 @@ class Served:
     Attributes:
         id: Begins the ids of the outcomes, such as ``webhook-proxy-injector``.
         subject: Begins their titles, such as ``proxy-injector``.
-        title: The line of ``linkerd check`` about its certificate.
+        title: What must hold, as ``linkerd check`` says it.
         registration: What holds the CA bundle: ``MutatingWebhookConfiguration NAME``.
         secret: Secret of its certificate, type ``kubernetes.io/tls``.
         namespace: Of the Secret and the Service.
         service: Its Service.
         notebook: Which notebook installs it.
+        checked: Whether Linkerd's own check looks at it, too.
     """
 
     id: str
@@ -40,6 +41,17 @@ class Served:
     namespace: str
     service: str
     notebook: str
+    checked: bool = True
+
+    @property
+    def line(self) -> str:
+        """Give the line of Linkerd's check, empty if it has none."""
+        return self.title if self.checked else ""
+
+    @property
+    def lasting(self) -> str:
+        """Give the line of Linkerd's check about the certificate's end, empty if it has none."""
+        return f"{self.subject} cert is valid for at least 60 days" if self.checked else ""
 
 
 def served(context: Context, server: Served, bundles: Sequence[str] | None) -> Iterator[Outcome]:
@@ -56,7 +68,7 @@ def served(context: Context, server: Served, bundles: Sequence[str] | None) -> I
         what = (
             server.registration if bundles is None else f"Secret {server.namespace}/{server.secret}"
         )
-        yield absent(context, server.id, server.title, what, server.notebook, linkerd=server.title)
+        yield absent(context, server.id, server.title, what, server.notebook, linkerd=server.line)
         return
     if len(bundles) != 1 or not bundles[0]:
         yield judge(
@@ -67,7 +79,7 @@ def served(context: Context, server: Served, bundles: Sequence[str] | None) -> I
             seen=f"{len(bundles)} entries, {sum(map(bool, bundles))} with a caBundle",
             why="the CA has not been injected, or another install added entries of its own",
             fix=f"run notebook {server.notebook}",
-            linkerd=server.title,
+            linkerd=server.line,
         )
         return
     yield from _proofs(context, server, material, bundles[0])
@@ -85,14 +97,14 @@ def _proofs(context: Context, server: Served, material: Material, bundle: str) -
             False,
             seen=str(error),
             fix=f"run notebook {server.notebook}",
-            linkerd=server.title,
+            linkerd=server.line,
         )
         return
     now = context.cluster.now()
     name = f"{server.service}.{server.namespace}.svc"
     for proof in server_proofs(own, anchors, between=between, now=now, name=name):
         yield from_proof(
-            proof, prefix=f"{server.id}-", subject=f"{server.subject}: ", linkerd=server.title
+            proof, prefix=f"{server.id}-", subject=f"{server.subject}: ", linkerd=server.line
         )
     yield judge(
         f"{server.id}-key",
@@ -102,7 +114,7 @@ def _proofs(context: Context, server: Served, material: Material, bundle: str) -
         seen=own.short,
         why="tls.crt and tls.key are of two different renderings",
         fix=f"run notebook {server.notebook}",
-        linkerd=server.title,
+        linkerd=server.line,
     )
     left = (own.not_after - now).days
     yield judge(
@@ -113,5 +125,5 @@ def _proofs(context: Context, server: Served, material: Material, bundle: str) -
         seen=f"{left} days left",
         why="Helm makes it for a year, anew at every upgrade; nothing else renews it",
         fix=f"run notebook {server.notebook} with any change, or: helm upgrade",
-        linkerd=f"{server.subject} cert is valid for at least 60 days",
+        linkerd=server.lasting,
     )

@@ -1,0 +1,141 @@
+"""Linkerd Viz with the Prometheus and Grafana that are there: namespace, values, release.
+
+Implements "Linkerd Viz extension installation", steps 1 to 3, of the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from runbook.checks import Context, Outcome
+from runbook.helm import Release
+from runbook.linkerd.install import Planner, chart_outcome, chart_source
+from runbook.linkerd.material import secret_reader
+from runbook.monitoring import find_grafana, prometheus_url
+from runbook.observability.hosts import host_regexp
+from runbook.params import Params, merge_values
+from runbook.releases import Chart, Line
+from runbook.secrets import resolve_all
+
+__all__ = ["EXTERNAL", "grafana_values", "viz_chart", "viz_namespace", "viz_release", "viz_values"]
+
+Object = dict[str, Any]
+
+EXTERNAL = "viz.linkerd.io/external-prometheus"
+"""Annotation of the namespace: where Prometheus is, so that nobody looks for a bundled one."""
+
+
+def viz_namespace(context: Context) -> Object:
+    """Give the namespace of Viz (seed, Viz step 1).
+
+    Errata: from 2.12 on the chart neither creates the namespace nor needs ``inject`` on it, since
+    every Deployment of Viz asks for the proxy itself; a Job of the chart labels it afterwards. On
+    no line does the seed say where Prometheus is, so ``linkerd viz check`` looks for a bundled
+    one. Here the labels and the annotation stand from the start, and the Job is left out.
+    """
+    line, params = context.line, context.params
+    labels = {"linkerd.io/extension": "viz"}
+    if line.pod_security:
+        labels["pod-security.kubernetes.io/enforce"] = "privileged"
+    annotations: dict[str, str] = {}
+    if line.install_namespace:
+        annotations = {"linkerd.io/inject": "enabled", "config.linkerd.io/proxy-await": "enabled"}
+    if url := prometheus_url(context):
+        annotations[EXTERNAL] = url
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": params.viz_namespace, "labels": labels, "annotations": annotations},
+    }
+
+
+def viz_values(
+    line: Line, params: Params, *, prometheus: str, grafana: str, extra: Mapping[str, Any]
+) -> Object:
+    """Give the Helm values of ``linkerd-viz`` (seed, Viz step 2).
+
+    Errata: ``dahsboard`` is ``dashboard``; ``installNamespace``, ``grafana.enabled`` and
+    ``grafanaUrl`` exist on 2.11 only.
+
+    Args:
+        line: The release line.
+        params: Namespaces and the hosts of the dashboard.
+        prometheus: Address of Prometheus in the cluster.
+        grafana: Address of Grafana, see :func:`grafana_values`; empty for no links to it.
+        extra: The user's own values, references resolved; they win over these.
+    """
+    values: Object = {
+        "linkerdNamespace": params.linkerd_namespace,
+        "prometheus": {"enabled": False},
+        "prometheusUrl": prometheus,
+        **grafana_values(line, grafana),
+    }
+    if line.install_namespace:
+        values |= {"installNamespace": False, "namespace": params.viz_namespace}
+    elif line.namespace_job_optional:
+        values["createNamespaceMetadataJob"] = False
+    if params.trust_domain != "cluster.local":
+        values["identityTrustDomain"] = params.trust_domain
+    if regexp := host_regexp(params):
+        values["dashboard"] = {"enforcedHostRegexp": regexp}
+    return merge_values(values, extra)
+
+
+def grafana_values(line: Line, address: str) -> Object:
+    """Give the values that make the dashboard link to Grafana.
+
+    Args:
+        line: Its charts know one kind of value or another.
+        address: ``host:port`` of a Service that serves Grafana under ``/grafana/``, or the address
+            a browser reaches Grafana at, beginning with ``http``. Empty for no links.
+    """
+    outside = address.startswith(("http://", "https://"))
+    if not line.grafana_values:
+        host = address.partition("://")[2].rstrip("/") if outside else address
+        return {"grafana": {"enabled": False}, **({"grafanaUrl": host} if host else {})}
+    if not address:
+        return {}
+    return {"grafana": {"externalUrl" if outside else "url": address}}
+
+
+def viz_release(context: Planner) -> Release:
+    """Give the Helm release of Viz.
+
+    Erratum: the seed's ``helm install`` names no chart.
+
+    Raises:
+        ParameterError: A reference in ``viz_values`` leads nowhere.
+    """
+    params = context.params
+    chart = _chart(context)
+    extra, secrets = resolve_all(params.viz_values, read_secret=secret_reader(context.cluster))
+    context.redactor.add(*secrets)
+    service = find_grafana(context)
+    return Release(
+        name=chart.release,
+        namespace=params.viz_namespace,
+        chart=chart.name,
+        version=chart.version,
+        source=chart_source(context),
+        values=viz_values(
+            context.line,
+            params,
+            prometheus=prometheus_url(context),
+            grafana=params.grafana_url or (service.address if service else ""),
+            extra=extra,
+        ),
+    )
+
+
+def viz_chart(context: Context) -> Iterator[Outcome]:
+    """The chart linkerd-viz of the line is to be had and accepts this Kubernetes."""
+    yield chart_outcome(context, _chart(context))
+
+
+def _chart(context: Context) -> Chart:
+    """Give the chart; on the edge lines it has the version of the control plane's."""
+    line, version = context.line, context.params.chart_version
+    shared = line.viz.version == line.control_plane.version
+    return replace(line.viz, version=version) if version and shared else line.viz

@@ -1,0 +1,205 @@
+"""The real Prometheus server on loopback, and what it needs to scrape: pods with real endpoints."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+Object = dict[str, Any]
+
+PROXY_METRICS = """\
+# TYPE request_total counter
+request_total{direction="inbound",tls="true",client_id="x.y.serviceaccount.identity"} 7
+# TYPE response_total counter
+response_total{direction="inbound",classification="success",status_code="200"} 7
+# TYPE response_latency_ms histogram
+response_latency_ms_bucket{direction="inbound",le="1"} 6
+response_latency_ms_bucket{direction="inbound",le="+Inf"} 7
+# TYPE tcp_open_connections gauge
+tcp_open_connections{direction="inbound",peer="src"} 1
+# TYPE process_start_time_seconds gauge
+process_start_time_seconds 1795560000
+"""
+
+_SNAKE = {"sourceLabels": "source_labels", "targetLabel": "target_label"}
+
+
+class RealPrometheus:
+    """Asks a server that runs."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def get(self, path: str, **query: str) -> Any:
+        url = f"{self.url}{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.loads(answer.read())["data"]
+
+    def up(self, pool: str, count: int) -> list[dict[str, str]]:
+        """Wait until a pool has so many targets, all up; give their labels."""
+        deadline = time.monotonic() + 30
+        while True:
+            targets = [t for t in self.get("/api/v1/targets")["activeTargets"]]
+            mine = [t for t in targets if t["scrapePool"] == pool]
+            if len(mine) == count and all(t["health"] == "up" for t in mine):
+                return [t["labels"] for t in mine]
+            assert time.monotonic() < deadline, [(t["labels"], t["lastError"]) for t in mine]
+            time.sleep(0.1)
+
+    def series(self, query: str) -> list[dict[str, str]]:
+        """Wait until a query gives something; give the labels."""
+        deadline = time.monotonic() + 30
+        while not (found := self.get("/api/v1/query", query=query)["result"]):
+            assert time.monotonic() < deadline, f"nothing for {query}"
+            time.sleep(0.1)
+        return [one["metric"] for one in found]
+
+
+@contextmanager
+def running(directory: Path, jobs: Sequence[Object]) -> Iterator[RealPrometheus]:
+    """Run the server with scrape jobs; skips where it is not installed."""
+    program = shutil.which("prometheus")
+    if program is None:
+        pytest.skip("no prometheus on the PATH")
+    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": list(jobs)}
+    (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    command = [program, "--config.file=prometheus.yml", f"--web.listen-address=127.0.0.1:{port}"]
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--storage.tsdb.path=data"], cwd=directory, stdout=log, stderr=log
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while not _answers(port):
+            assert process.poll() is None, (directory / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield RealPrometheus(port)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def endpoint(text: str = PROXY_METRICS) -> Iterator[int]:
+    """Serve a text at /metrics; gives the port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            raw = text.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def discovered(pods: Sequence[Object], port: int) -> list[Object]:
+    """Give the targets of pods as Prometheus' discovery of pods does, each at one real port.
+
+    Debian's Prometheus is built without that discovery, so its labels are written here by the rules
+    of its documentation (configuration, kubernetes_sd_config, role pod): one target for each port
+    of each container, init containers too.
+    """
+    found = []
+    for pod in pods:
+        meta, spec = pod["metadata"], pod["spec"]
+        common = {
+            "__meta_kubernetes_namespace": meta["namespace"],
+            "__meta_kubernetes_pod_name": meta["name"],
+            "__meta_kubernetes_pod_ip": "10.42.1.7",
+            "__meta_kubernetes_pod_phase": pod.get("phase", "Running"),
+        }
+        for key, value in meta["labels"].items():
+            clean = re.sub(r"[^a-zA-Z0-9_]", "_", key)
+            common[f"__meta_kubernetes_pod_label_{clean}"] = value
+            common[f"__meta_kubernetes_pod_labelpresent_{clean}"] = "true"
+        for init in (True, False):
+            for one in spec.get("initContainers" if init else "containers") or []:
+                for listed in one.get("ports") or []:
+                    own = {
+                        "__meta_kubernetes_pod_container_name": one["name"],
+                        "__meta_kubernetes_pod_container_init": str(init).lower(),
+                        "__meta_kubernetes_pod_container_port_name": listed["name"],
+                        "__meta_kubernetes_pod_container_port_number": str(listed["containerPort"]),
+                        "instance": f"10.42.1.7:{listed['containerPort']}",
+                    }
+                    labels = {**common, **own}
+                    found.append({"targets": [f"127.0.0.1:{port}"], "labels": labels})
+    return found
+
+
+def scrape_job(monitor: Mapping[str, Any], targets: Sequence[Object]) -> Object:
+    """Translate a PodMonitor as prometheus-operator does (pkg/prometheus/promcfg.go).
+
+    The operator's own rules come first, then those of the monitor.
+    """
+    meta, spec = monitor["metadata"], monitor["spec"]
+    name = f"{meta['namespace']}/{meta['name']}"
+    (endpoint,) = spec["podMetricsEndpoints"]
+    spaces = spec["namespaceSelector"].get("matchNames")
+    seen = [
+        one
+        for one in targets
+        if spaces is None or one["labels"]["__meta_kubernetes_namespace"] in spaces
+    ]
+    own: list[Object] = [
+        {"source_labels": ["job"], "target_label": "__tmp_prometheus_job_name"},
+        {
+            "source_labels": ["__meta_kubernetes_pod_phase"],
+            "regex": "(Failed|Succeeded)",
+            "action": "drop",
+        },
+        {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
+        {"source_labels": ["__meta_kubernetes_pod_container_name"], "target_label": "container"},
+        {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+        {"target_label": "job", "replacement": name},
+    ]
+    theirs = [
+        {_SNAKE.get(key, key): value for key, value in rule.items()}
+        for rule in endpoint["relabelings"]
+    ]
+    return {
+        "job_name": f"podMonitor/{name}/0",
+        "static_configs": seen,
+        "scrape_interval": "1s",
+        "scrape_timeout": "1s",
+        "relabel_configs": [*own, *theirs],
+    }
