@@ -348,8 +348,8 @@ def select(
 
     >>> [book.name[:2] for book in select(first="12", last="13-trust-anchor")]
     ['12', '13']
-    >>> [book.name[:2] for book in select(first="16", also=["60-62"])]
-    ['16', '60', '61', '62']
+    >>> [book.name[:2] for book in select(first="25", also=["60-62"])]
+    ['25', '60', '61', '62']
     """
     begin = NOTEBOOKS.index(find(first)) if first else 0
     end = NOTEBOOKS.index(find(last)) if last else len(NOTEBOOKS) - 1

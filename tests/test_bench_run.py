@@ -21,6 +21,7 @@ SHORT = (
     *("-p", "bench_seconds=300ms", "-p", "bench_warmup=200ms"),
     *("-p", "bench_half_width=10s"),  # reached by the first blocks, whatever the machine does
 )
+NOTEBOOKS = ("--until", "16", "--with", "60-64")
 BENCH = ["60-bench-deploy", "61-bench-latency", "62-bench-footprint", "63-bench-report"]
 BENCH.append("64-bench-history")
 
@@ -36,13 +37,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def planned(place: Place) -> dict[str, Any]:
-    return place.run("--mode", "plan", "--with", "60-64", *SHORT)[0]
+    return place.run("--mode", "plan", *NOTEBOOKS, *SHORT)[0]
 
 
 @pytest.fixture(scope="module")
 def applied(place: Place, planned: dict[str, Any]) -> dict[str, Any]:
     """The install and the benchmark after it."""
-    return place.run("--with", "60-64", *SHORT)[0]
+    return place.run(*NOTEBOOKS, *SHORT)[0]
 
 
 @pytest.fixture(scope="module")

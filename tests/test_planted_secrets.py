@@ -195,13 +195,13 @@ def test_in_parameters(installed: Planted, tmp_path: Path) -> None:
     secret = {"metadata": {"name": "given", "namespace": "linkerd"}}
     installed.client().create(kinds.SECRETS, secret | {"stringData": {"p": secrets["secret"]}})
     values = {
-        "grafana": {"adminPassword": secrets["inline"]},
-        "extra": {
+        "podAnnotations": {  # a value of the chart that may hold anything
+            "adminPassword": secrets["inline"],
             "a": "env:RUNBOOK_TEST_PLANTED",
             "b": f"file:{tmp_path / 'password'}",
             "c": "secret:linkerd/given/p",
-        },
-        "notes": f"see https://pi:{secrets['url']}@wiki.local and {secrets['inline']}",
+            "notes": f"see https://pi:{secrets['url']}@wiki.local and {secrets['inline']}",
+        }
     }
     given = ("--only", "15", "--mode", "plan", "-p", f"values={json.dumps(values)}")
     run, blind = installed.both(*given)

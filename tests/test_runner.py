@@ -326,15 +326,15 @@ def test_users_kernel_and_start_up_files_are_left_out(
 @pytest.mark.parametrize(
     ("arguments", "numbers"),
     [
-        ({}, ["00", "10", "11", "12", "13", "14", "15", "16"]),
-        ({"first": "13"}, ["13", "14", "15", "16"]),
+        ({"last": "16"}, ["00", "10", "11", "12", "13", "14", "15", "16"]),
+        ({"first": "15"}, ["15", "16", "20", "21", "22", "23", "24", "25"]),
         ({"last": "10-cert-manager-ca"}, ["00", "10"]),
         ({"only": ["16", "00"]}, ["00", "16"]),
         ({"first": "12", "only": ["11", "12"]}, ["12"]),
         ({"only": ["12-14"]}, ["12", "13", "14"]),
         ({"only": ["00", "60-62"]}, ["00", "60", "61", "62"]),
         ({"only": ["61-bench-latency"]}, ["61"]),
-        ({"first": "16", "also": ["60-61", "63"]}, ["16", "60", "61", "63"]),
+        ({"first": "25", "also": ["60-61", "63"]}, ["25", "60", "61", "63"]),
         ({"first": "15", "last": "15", "also": ["61"]}, ["15", "61"]),
         ({"only": ["15"], "also": ["60"]}, ["15", "60"]),
     ],
@@ -352,7 +352,7 @@ def test_only_what_is_asked_for_by_name_runs_when_asked() -> None:
     assert "--only 60-64" in caught.value.fix
 
 
-@pytest.mark.parametrize("name", ["17-59", "62-60", "70-79"])
+@pytest.mark.parametrize("name", ["17-19", "62-60", "70-79"])
 @pytest.mark.parametrize("option", ["only", "also"])
 def test_a_range_without_any_notebook_is_refused_and_does_not_mean_all(
     option: str, name: str
