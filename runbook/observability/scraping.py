@@ -25,6 +25,7 @@ from runbook.monitoring import (
 )
 from runbook.observability import monitors
 from runbook.prometheus import Prometheus, Target, connect_prometheus
+from runbook.prometheus.address import parse, service_of
 
 __all__ = [
     "monitors_possible",
@@ -230,7 +231,7 @@ def _job(context: Context, name: str, targets: Sequence[Target], pods: frozenset
         or (f"{len(missing)} pods are no targets: {few(missing, 3)}" if missing else "")
         or (f"{len(up)} targets, all up" if up else "no targets"),
         why=_target_reason(context, bool(targets), bool(down)),
-        fix=f"kubectl get --raw {_raw(context)}, or Status > Targets in Prometheus",
+        fix=_look(context),
         see=SEE,
     )
 
@@ -350,10 +351,14 @@ def _space(obj: Object) -> str:
     return str(obj["metadata"].get("namespace", ""))
 
 
-def _raw(context: Context) -> str:
-    url = prometheus_url(context)
-    host, _, port = url.partition("://")[2].partition("/")[0].rpartition(":")
-    name, _, rest = host.partition(".")
+def _look(context: Context) -> str:
+    """Say where the targets can be seen."""
+    address = parse(prometheus_url(context))
+    service = service_of(address)
+    if service is None:
+        return f"open {address.plain}/targets"
+    name = f"{'https:' if service.tls else ''}{service.name}:{service.port}"
     return (
-        f"/api/v1/namespaces/{rest.partition('.')[0]}/services/{name}:{port}/proxy/api/v1/targets"
+        f"kubectl get --raw /api/v1/namespaces/{service.namespace}/services/{name}/proxy"
+        f"{address.prefix}/api/v1/targets"
     )

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from runbook.checks import Context, Outcome
+from runbook.errors import ParameterError
 from runbook.helm import Release
 from runbook.linkerd.install import Planner, chart_outcome, chart_source
 from runbook.linkerd.material import secret_reader
@@ -34,6 +36,9 @@ def viz_namespace(context: Context) -> Object:
     every Deployment of Viz asks for the proxy itself; a Job of the chart labels it afterwards. On
     no line does the seed say where Prometheus is, so ``linkerd viz check`` looks for a bundled
     one. Here the labels and the annotation stand from the start, and the Job is left out.
+
+    Raises:
+        ParameterError: ``prometheus_url`` holds a password, which would be written there.
     """
     line, params = context.line, context.params
     labels = {"linkerd.io/extension": "viz"}
@@ -42,7 +47,7 @@ def viz_namespace(context: Context) -> Object:
     annotations: dict[str, str] = {}
     if line.install_namespace:
         annotations = {"linkerd.io/inject": "enabled", "config.linkerd.io/proxy-await": "enabled"}
-    if url := prometheus_url(context):
+    if url := _address(context):
         annotations[EXTERNAL] = url
     return {
         "apiVersion": "v1",
@@ -106,7 +111,8 @@ def viz_release(context: Planner) -> Release:
     Erratum: the seed's ``helm install`` names no chart.
 
     Raises:
-        ParameterError: A reference in ``viz_values`` leads nowhere.
+        ParameterError: A reference in ``viz_values`` leads nowhere, or ``prometheus_url`` holds a
+            password.
     """
     params = context.params
     chart = _chart(context)
@@ -122,7 +128,7 @@ def viz_release(context: Planner) -> Release:
         values=viz_values(
             context.line,
             params,
-            prometheus=prometheus_url(context),
+            prometheus=_address(context),
             grafana=params.grafana_url or (service.address if service else ""),
             extra=extra,
         ),
@@ -132,6 +138,20 @@ def viz_release(context: Planner) -> Release:
 def viz_chart(context: Context) -> Iterator[Outcome]:
     """The chart linkerd-viz of the line is to be had and accepts this Kubernetes."""
     yield chart_outcome(context, _chart(context))
+
+
+def _address(context: Context) -> str:
+    """Give the address that Viz shall ask, which everybody who may read its objects will see."""
+    url = prometheus_url(context)
+    if "@" in urlsplit(url).netloc:
+        raise ParameterError(
+            "prometheus_url holds a user and a password, and Viz' namespace would show them",
+            why="the address becomes an annotation and a Helm value",
+            fix="leave them out of it, put them into a Secret of viz_namespace with the keys user "
+            "and password, and set viz_values: {prometheusCredsSecret: NAME} (from 2.17 on)",
+            see="https://linkerd.io/2-edge/tasks/external-prometheus/",
+        )
+    return url
 
 
 def _chart(context: Context) -> Chart:

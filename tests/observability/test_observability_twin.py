@@ -81,6 +81,7 @@ def step(twin: Twin) -> Iterator[Step]:
     carry(made, linkerd.crds_release(made))
     carry(made, linkerd.control_plane_release(made))
     everything(made)
+    assert found(observability.scrape_targets, made) == {}  # waits for Prometheus to take them up
     yield made
     made.cluster.close()
 
@@ -164,6 +165,8 @@ def test_targets_that_are_down(step: Step, twin: Twin) -> None:
         assert outcome.verdict == "fail"
         assert outcome.seen.startswith("linkerd/linkerd-")
         assert "does not reach the admin port" in outcome.why
+        path = outcome.fix.removeprefix("kubectl get --raw ")
+        assert reading.cluster.read(path)["status"] == "success"
     eventually(observability.scrape_targets, reading, lambda w: not w)
     reading.cluster.close()
 

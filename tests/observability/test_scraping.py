@@ -175,6 +175,7 @@ def test_a_pod_that_is_no_target_is_named(server: tuple[str, int]) -> None:
     found = {o.id: o for o in observability.scrape_targets(made, pause=pauses.append)}
     assert found[f"targets-{PROXY}"].verdict == "fail"
     assert "shop/late-1" in found[f"targets-{PROXY}"].seen
+    assert found[f"targets-{PROXY}"].fix == f"open {server[0]}/targets"
     assert len(pauses) == 5  # it was waited for
     made = chosen(prometheus(), late, prometheus_url=server[0], mode="verify")
     list(observability.scrape_targets(made, pause=_never))  # but not when nothing was applied

@@ -13,6 +13,7 @@ from fake_context import FakeCluster, context, obj, secret
 
 from runbook.chart_values import unknown_values
 from runbook.cluster import Cluster
+from runbook.errors import ParameterError
 from runbook.helm import Release, open_helm
 from runbook.kubeconfig import open_access
 from runbook.observability.hosts import host_regexp
@@ -39,6 +40,15 @@ def test_the_namespace_says_where_prometheus_is() -> None:
         "pod-security.kubernetes.io/enforce": "privileged",
     }
     assert made["annotations"] == {EXTERNAL: URL}
+
+
+@pytest.mark.parametrize("make", [viz_namespace, viz_release])
+def test_a_password_is_never_written_where_everybody_may_read_it(make: Any) -> None:
+    chosen = context(prometheus_url="https://pi:hunter2@prometheus.example.com")
+    with pytest.raises(ParameterError) as caught:
+        make(chosen)
+    assert "hunter2" not in str(caught.value)
+    assert "prometheusCredsSecret" in caught.value.fix
 
 
 def test_on_2_11_the_namespace_asks_for_injection() -> None:
