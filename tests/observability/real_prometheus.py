@@ -36,7 +36,12 @@ tcp_open_connections{direction="inbound",peer="src"} 1
 process_start_time_seconds 1795560000
 """
 
-_SNAKE = {"sourceLabels": "source_labels", "targetLabel": "target_label"}
+_FIELDS = {
+    "sourceLabels": "source_labels",
+    "targetLabel": "target_label",
+    **{name: name for name in ("action", "regex", "replacement", "separator", "modulus")},
+}
+"""The fields of a relabeling in a PodMonitor, and what Prometheus calls them."""
 
 
 class RealPrometheus:
@@ -169,7 +174,8 @@ def discovered(pods: Sequence[Object], port: int) -> list[Object]:
 def scrape_job(monitor: Mapping[str, Any], targets: Sequence[Object]) -> Object:
     """Translate a PodMonitor as prometheus-operator does (pkg/prometheus/promcfg.go).
 
-    The operator's own rules come first, then those of the monitor.
+    The operator's own rules come first, then those of the monitor. Fields that a PodMonitor does
+    not have never reach the operator: an API server refuses them, or drops them without a word.
     """
     meta, spec = monitor["metadata"], monitor["spec"]
     name = f"{meta['namespace']}/{meta['name']}"
@@ -193,7 +199,7 @@ def scrape_job(monitor: Mapping[str, Any], targets: Sequence[Object]) -> Object:
         {"target_label": "job", "replacement": name},
     ]
     theirs = [
-        {_SNAKE.get(key, key): value for key, value in rule.items()}
+        {_FIELDS[key]: value for key, value in rule.items() if key in _FIELDS}
         for rule in endpoint["relabelings"]
     ]
     return {

@@ -155,7 +155,9 @@ def test_every_controller_of_a_line_is_found(
     monitors = {m["metadata"]["name"]: m for m in pod_monitors(line, PARAMS, {})}
     old = json.loads(json.dumps(monitors[CONTROLLER]))
     old["metadata"]["name"] = "seed"
-    old["spec"]["podMetricsEndpoints"][0]["relabelings"][0] = SEED_CONTROLLER
+    rules = old["spec"]["podMetricsEndpoints"][0]["relabelings"]
+    rules[0] = SEED_CONTROLLER
+    rules[-1]["source_labels"] = ["__address__"]  # no field of a PodMonitor
     with endpoint() as port:
         targets = discovered(pods, port)
         jobs = [scrape_job(m, targets) for m in (*monitors.values(), old)]
@@ -164,9 +166,10 @@ def test_every_controller_of_a_line_is_found(
             proxies = prometheus.up(f"podMonitor/k3s-monitoring/{PROXY}/0", 3)
             # From 2.19 on no port is called admin-http; on 2.11 that of the policy controller.
             kept = {"stable-2.11": 8, "stable-2.14": 9}.get(line.name, 0)
-            prometheus.up("podMonitor/k3s-monitoring/seed/0", kept)
+            seeds = prometheus.up("podMonitor/k3s-monitoring/seed/0", kept)
     assert {(t["namespace"], t["pod"], t["component"]) for t in found} == expected
     assert {t["job"] for t in found} == {CONTROLLER}
+    assert {t["job"] for t in seeds} <= {CONTROLLER}, "source_labels made no difference"
     assert {t["control_plane_ns"] for t in proxies} == {"linkerd"}
     assert {t["deployment"] for t in proxies} == {
         "linkerd-identity",

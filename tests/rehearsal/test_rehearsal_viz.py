@@ -159,12 +159,11 @@ def test_new_meshed_pods_may_be_tapped(line: str, connected: client.ApiClient) -
     assert made(**{"linkerd.io/inject": "disabled"}) == (None, None)
 
 
+@pytest.mark.parametrize("line", list(JAEGER), indirect=True, scope="module")
 def test_jaeger_installs_where_the_line_has_it(
     line: str, cluster: Twin, connected: client.ApiClient
 ) -> None:
-    version = JAEGER.get(line)
-    if version is None:
-        pytest.skip("Linkerd has no Jaeger extension any more")
+    version = JAEGER[line]
     with released(cluster, client.CoreV1Api(connected), "linkerd-jaeger", {}) as jaeger:
         given = {"installNamespace": False}
         install_extension(jaeger, cluster, "linkerd-jaeger", version, given)
@@ -172,11 +171,10 @@ def test_jaeger_installs_where_the_line_has_it(
         assert [d.metadata.name for d in found] == ["collector", "jaeger", "jaeger-injector"]
 
 
+@pytest.mark.parametrize("line", ["edge-2.19"], indirect=True, scope="module")
 def test_viz_brings_its_own_prometheus(
     line: str, cluster: Twin, connected: client.ApiClient
 ) -> None:
-    if line != "edge-2.19":
-        pytest.skip("once is enough")
     with helm.Config(kubeconfig_path=cluster.kubeconfig, namespace="linkerd-viz") as viz:
         viz.upgrade(
             "linkerd-viz",
