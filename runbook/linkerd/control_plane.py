@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from runbook import symptoms
 from runbook.checks import Context, Outcome
+from runbook.linkerd.existing import Existing, existence
 from runbook.linkerd.installed import helm_values, not_yet, read_config, wanted_version
 from runbook.linkerd.outcomes import Object, absent, anchor_link, condition, few, judge
-from runbook.linkerd.pods import PROXY, image_tag, problem, ready, unschedulable
+from runbook.linkerd.pods import PROXY, has_proxy, image_tag, problem, ready, unschedulable
 from runbook.releases import CONTROL_PLANE, WEBHOOKS
 
 __all__ = [
@@ -26,18 +26,6 @@ NOTEBOOK = "15-control-plane"
 _ACCOUNTS = ("linkerd-destination", "linkerd-identity", "linkerd-proxy-injector")
 _LABEL = "linkerd.io/control-plane-component"
 _MUTATING, _VALIDATING = "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"
-
-
-@dataclass(frozen=True)
-class _Existing:
-    """Objects that must exist, one row of the table."""
-
-    title: str
-    api_version: str
-    kind: str
-    namespace: str
-    names: Sequence[str]
-    hint: str
 
 
 def linkerd_config(context: Context) -> Iterator[Outcome]:
@@ -93,19 +81,41 @@ def control_plane_objects(context: Context) -> Iterator[Outcome]:
     mutating = [w.configuration for w in WEBHOOKS if w.kind == _MUTATING]
     validating = [w.configuration for w in WEBHOOKS if w.kind == _VALIDATING]
     rbac, hooks = "rbac.authorization.k8s.io/v1", "admissionregistration.k8s.io/v1"
-    hook = "l5d-existence-"
     rows = (
-        _Existing("ClusterRoles", rbac, "ClusterRole", "", roles, f"{hook}cr"),
-        _Existing("ClusterRoleBindings", rbac, "ClusterRoleBinding", "", roles, f"{hook}crb"),
-        _Existing("ServiceAccounts", "v1", "ServiceAccount", namespace, _ACCOUNTS, f"{hook}sa"),
-        _Existing(f"{_MUTATING}s", hooks, _MUTATING, "", mutating, f"{hook}mwc"),
-        _Existing(f"{_VALIDATING}s", hooks, _VALIDATING, "", validating, f"{hook}vwc"),
+        ("ClusterRole", rbac, "", roles, "cr"),
+        ("ClusterRoleBinding", rbac, "", roles, "crb"),
+        ("ServiceAccount", "v1", namespace, _ACCOUNTS, "sa"),
+        (_MUTATING, hooks, "", mutating, "mwc"),
+        (_VALIDATING, hooks, "", validating, "vwc"),
     )
-    for row in rows:
-        yield _exist(context, row, f"control plane {row.title} exist")
+    for kind, api_version, where, names, hint in rows:
+        yield existence(
+            context,
+            Existing(
+                id=f"exist-{kind.lower()}s",
+                title=f"control plane {kind}s exist",
+                api_version=api_version,
+                kind=kind,
+                namespace=where,
+                names=names,
+                hint=f"l5d-existence-{hint}",
+                notebook=NOTEBOOK,
+            ),
+        )
     if heartbeat:
-        row = _Existing("heartbeat", "v1", "ServiceAccount", namespace, heartbeat, f"{hook}sa")
-        yield _exist(context, row, "heartbeat ServiceAccount exist")
+        yield existence(
+            context,
+            Existing(
+                id="exist-heartbeat",
+                title="heartbeat ServiceAccount exist",
+                api_version="v1",
+                kind="ServiceAccount",
+                namespace=namespace,
+                names=heartbeat,
+                hint="l5d-existence-sa",
+                notebook=NOTEBOOK,
+            ),
+        )
 
 
 def control_plane_pods(context: Context) -> Iterator[Outcome]:
@@ -119,9 +129,9 @@ def control_plane_pods(context: Context) -> Iterator[Outcome]:
     for deployment in CONTROL_PLANE:
         component = deployment.removeprefix("linkerd-")
         yield _component(context, deployment, [p for p in running if _part(p) == component])
-    proxies = [pod for pod in running if _has_proxy(pod)]
+    proxies = [pod for pod in running if has_proxy(pod)]
     unwell = [problem(pod) for pod in proxies if not ready(pod)]
-    without = [p["metadata"]["name"] for p in running if not _has_proxy(p) and _part(p) in _parts()]
+    without = [p["metadata"]["name"] for p in running if not has_proxy(p) and _part(p) in _parts()]
     yield judge(
         "control-plane-proxies",
         "control plane proxies are healthy",
@@ -168,7 +178,7 @@ def control_plane_versions(context: Context) -> Iterator[Outcome]:
         see=anchor_link("l5d-version-control"),
         linkerd="control plane is up-to-date",
     )
-    tags = {image_tag(pod, PROXY) for pod in _pods(context) if _has_proxy(pod)} - {""}
+    tags = {image_tag(pod, PROXY) for pod in _pods(context) if has_proxy(pod)} - {""}
     behind = sorted(tags - {running})
     yield judge(
         "control-plane-proxy-version",
@@ -250,25 +260,6 @@ def _dig(values: dict[str, Any], path: str) -> Any:
 
 def _plain(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _exist(context: Context, row: _Existing, title: str) -> Outcome:
-    missing = [
-        name
-        for name in row.names
-        if context.cluster.find(row.api_version, row.kind, name, row.namespace) is None
-    ]
-    return judge(
-        f"exist-{row.title.lower()}",
-        title,
-        not missing,
-        expected=few(row.names),
-        seen=f"missing: {few(missing)}" if missing else "all there",
-        why="the install was cut short, or somebody deleted them",
-        fix=f"run notebook {NOTEBOOK}",
-        see=anchor_link(row.hint),
-        linkerd=title,
-    )
 
 
 def _component(context: Context, deployment: str, pods: list[Object]) -> Outcome:
@@ -353,11 +344,6 @@ def _part(pod: Object) -> str:
 
 def _parts() -> tuple[str, ...]:
     return tuple(name.removeprefix("linkerd-") for name in CONTROL_PLANE)
-
-
-def _has_proxy(pod: Object) -> bool:
-    every = [*(pod["spec"].get("initContainers") or []), *(pod["spec"].get("containers") or [])]
-    return any(one["name"] == PROXY for one in every)
 
 
 def _available(deployment: Object | None) -> int:

@@ -11,7 +11,16 @@ from collections.abc import Iterator
 
 from runbook.linkerd.outcomes import Object, condition
 
-__all__ = ["PROXY", "containers", "image_tag", "name", "problem", "ready", "unschedulable"]
+__all__ = [
+    "PROXY",
+    "containers",
+    "has_proxy",
+    "image_tag",
+    "name",
+    "problem",
+    "ready",
+    "unschedulable",
+]
 
 PROXY = "linkerd-proxy"
 _BAD_WAITS = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError")
@@ -33,6 +42,11 @@ def containers(pod: Object) -> Iterator[tuple[Object, Object, bool]]:
         for spec in specs or []:
             runs_on = not init or spec.get("restartPolicy") == "Always"
             yield spec, by_name.get(spec["name"], {}), runs_on
+
+
+def has_proxy(pod: Object) -> bool:
+    """Tell whether a pod has Linkerd's proxy, as a container or as a sidecar."""
+    return any(spec["name"] == PROXY for spec, _, _ in containers(pod))
 
 
 def ready(pod: Object) -> bool:

@@ -12,8 +12,7 @@ from runbook.fields import seconds
 from runbook.helm import Release
 from runbook.linkerd.install import Planner, control_plane_release
 from runbook.linkerd.outcomes import Object, absent, few, judge
-from runbook.linkerd.pods import PROXY as CONTAINER
-from runbook.linkerd.pods import containers
+from runbook.linkerd.pods import containers, has_proxy
 from runbook.monitoring import (
     API_VERSION,
     Monitoring,
@@ -146,7 +145,7 @@ def scrape_targets(
     url = prometheus_url(context)
     interval = seconds(context.params.scrape_interval)
     rounds = max(_LEAST, math.ceil(_PATIENCE / interval)) if context.params.mode == "apply" else 1
-    wanted = {name: _expected(context, name) for name in (monitors.CONTROLLER, monitors.PROXY)}
+    wanted = _expected(context)
     with closing(connect_prometheus(context.cluster, url)) as prometheus:
         for attempt in range(rounds):
             if attempt:
@@ -290,25 +289,23 @@ def _twice(live: Sequence[Object]) -> list[str]:
     ]
 
 
-def _expected(context: Context, name: str) -> frozenset[str]:
-    """Give the pods that a PodMonitor must find, ``namespace/name``."""
+def _expected(context: Context) -> dict[str, frozenset[str]]:
+    """Give the pods that a PodMonitor must find, ``namespace/name``, by the PodMonitor's name."""
     params = context.params
     running = [
         pod
         for pod in context.cluster.list("v1", "Pod", fields="status.phase=Running")
         if not pod["metadata"].get("deletionTimestamp")
     ]
-    if name == monitors.PROXY:
-        return frozenset(
-            _path(pod)
-            for pod in running
-            if any(s["name"] == CONTAINER for s, _, _ in containers(pod))
-        )
     spaces = {params.linkerd_namespace}
     if params.pod_monitors == "own" or context.line.viz_admin_port == "admin-http":
         spaces.add(params.viz_namespace)
     ports = set(monitors.admin_ports(context.line))
-    return frozenset(_path(p) for p in running if _space(p) in spaces and ports & _ports(p))
+    controllers = (p for p in running if _space(p) in spaces and ports & _ports(p))
+    return {
+        monitors.CONTROLLER: frozenset(map(_path, controllers)),
+        monitors.PROXY: frozenset(_path(pod) for pod in running if has_proxy(pod)),
+    }
 
 
 def _ports(pod: Object) -> set[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from runbook.checks import Context, Outcome
+from runbook.linkerd.existing import Existing, existence
 from runbook.linkerd.namespaces import namespace_outcome
 from runbook.linkerd.outcomes import Object, absent, anchor_link, condition, few, judge
-from runbook.linkerd.pods import PROXY, containers, image_tag, problem, ready
+from runbook.linkerd.pods import PROXY, has_proxy, image_tag, problem, ready
 from runbook.linkerd.serving import Served, served
 from runbook.monitoring import prometheus_url
 from runbook.observability.viz import EXTERNAL, viz_namespace
@@ -60,16 +61,23 @@ def viz_objects(context: Context) -> Iterator[Outcome]:
         return
     prefix = f"linkerd-{context.params.viz_namespace}"
     rows = {
-        "ClusterRole": [f"{prefix}-metrics-api", f"{prefix}-tap", f"{prefix}-tap-admin"],
-        "ClusterRoleBinding": [
-            f"{prefix}-metrics-api",
-            f"{prefix}-tap",
-            f"{prefix}-tap-auth-delegator",
-        ],
+        "ClusterRole": ("cr", ("metrics-api", "tap", "tap-admin")),
+        "ClusterRoleBinding": ("crb", ("metrics-api", "tap", "tap-auth-delegator")),
     }
-    for kind, names in rows.items():
-        names.append("linkerd-tap-injector")
-        yield _exist(context, kind, names)
+    for kind, (hint, parts) in rows.items():
+        yield existence(
+            context,
+            Existing(
+                id=f"viz-{kind.lower()}s",
+                title=f"linkerd-viz {kind}s exist",
+                api_version="rbac.authorization.k8s.io/v1",
+                kind=kind,
+                namespace="",
+                names=(*(f"{prefix}-{part}" for part in parts), "linkerd-tap-injector"),
+                hint=f"l5d-viz-{hint}-exists",
+                notebook=NOTEBOOK,
+            ),
+        )
 
 
 def viz_pods(context: Context) -> Iterator[Outcome]:
@@ -141,22 +149,6 @@ def viz_prometheus(context: Context) -> Iterator[Outcome]:
     )
 
 
-def _exist(context: Context, kind: str, names: Sequence[str]) -> Outcome:
-    api_version = "rbac.authorization.k8s.io/v1"
-    missing = [name for name in names if context.cluster.find(api_version, kind, name) is None]
-    return judge(
-        f"viz-{kind.lower()}s",
-        f"linkerd-viz {kind}s exist",
-        not missing,
-        expected=few(names),
-        seen=f"missing: {few(missing)}" if missing else "all there",
-        why="the install was cut short, or somebody deleted them",
-        fix=f"run notebook {NOTEBOOK}",
-        see=anchor_link("l5d-viz-cr-exists" if kind == "ClusterRole" else "l5d-viz-crb-exists"),
-        linkerd=f"linkerd-viz {kind}s exist",
-    )
-
-
 def _component(context: Context, component: str, pods: list[Object]) -> Outcome:
     namespace = context.params.viz_namespace
     unwell = [told for pod in pods if (told := problem(pod))]
@@ -176,7 +168,7 @@ def _component(context: Context, component: str, pods: list[Object]) -> Outcome:
 
 def _proxies(context: Context, pods: list[Object]) -> Iterator[Outcome]:
     namespace = context.params.viz_namespace
-    bare = [p["metadata"]["name"] for p in pods if not _has_proxy(p)]
+    bare = [p["metadata"]["name"] for p in pods if not has_proxy(p)]
     yield judge(
         "viz-injected",
         "the pods of Viz are meshed",
@@ -188,11 +180,11 @@ def _proxies(context: Context, pods: list[Object]) -> Iterator[Outcome]:
         see=anchor_link("l5d-viz-pods-injection"),
         linkerd="linkerd-viz pods are injected",
     )
-    tags = {image_tag(pod, PROXY) for pod in pods if _has_proxy(pod)} - {""}
+    tags = {image_tag(pod, PROXY) for pod in pods if has_proxy(pod)} - {""}
     control = {
         image_tag(pod, PROXY)
         for pod in context.cluster.list("v1", "Pod", context.params.linkerd_namespace)
-        if _has_proxy(pod)
+        if has_proxy(pod)
     } - {""}
     behind = sorted(tags - control) if control else []
     yield judge(
@@ -260,7 +252,3 @@ def _part(pod: Object) -> str:
 
 def _ended(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-
-
-def _has_proxy(pod: Object) -> bool:
-    return any(spec["name"] == PROXY for spec, _, _ in containers(pod))
