@@ -7,7 +7,7 @@ and the errata it corrects.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from runbook.params import Params, merge_values, seconds
 from runbook.releases import Line
@@ -17,8 +17,11 @@ __all__ = [
     "SELF_SIGNED",
     "control_plane_values",
     "crds_values",
+    "extension_namespace",
     "identity_issuer",
+    "issuer_ref",
     "namespace",
+    "private_key",
     "probe_pod",
     "root_ca",
     "scrape_timeout",
@@ -75,15 +78,11 @@ def identity_issuer(params: Params) -> Object:
             "secretName": ISSUER,
             "duration": params.issuer_duration,
             "renewBefore": params.issuer_renew_before,
-            "issuerRef": {
-                "name": params.cluster_issuer,
-                "kind": "ClusterIssuer",
-                "group": "cert-manager.io",
-            },
+            "issuerRef": issuer_ref(params.cluster_issuer),
             "commonName": name,
             "dnsNames": [name],
             "isCA": True,
-            "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
+            "privateKey": private_key("Always"),
             "usages": ["cert sign", "crl sign", "server auth", "client auth"],
         },
     }
@@ -110,12 +109,8 @@ def root_ca(params: Params) -> list[Object]:
                 "commonName": params.ca_common_name,
                 "secretName": params.ca_secret,
                 "duration": params.ca_duration,
-                "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Never"},
-                "issuerRef": {
-                    "name": SELF_SIGNED,
-                    "kind": "ClusterIssuer",
-                    "group": "cert-manager.io",
-                },
+                "privateKey": private_key("Never"),
+                "issuerRef": issuer_ref(SELF_SIGNED),
             },
         },
         _cluster_issuer(params.cluster_issuer, {"ca": {"secretName": params.ca_secret}}),
@@ -190,6 +185,37 @@ def probe_pod(name: str, namespace_: str) -> Object:
             "annotations": {"linkerd.io/inject": "enabled"},
         },
         "spec": {"containers": [{"name": "probe", "image": "pause:3.10"}]},
+    }
+
+
+def issuer_ref(name: str) -> Object:
+    """Refer to a ClusterIssuer from a Certificate."""
+    return {"name": name, "kind": "ClusterIssuer", "group": "cert-manager.io"}
+
+
+def private_key(rotation: Literal["Always", "Never"]) -> Object:
+    """Give the key of a Certificate: P-256, new at each renewal or kept."""
+    return {"algorithm": "ECDSA", "size": 256, "rotationPolicy": rotation}
+
+
+def extension_namespace(
+    line: Line, name: str, extension: str, annotations: Mapping[str, str]
+) -> Object:
+    """Give the namespace of one of Linkerd's extensions.
+
+    Args:
+        line: From 2.13 on a Pod Security label lets ``linkerd-init`` set up a pod's network.
+        name: Of the namespace.
+        extension: ``viz`` or ``jaeger``.
+        annotations: Of the namespace.
+    """
+    labels = {"linkerd.io/extension": extension}
+    if line.pod_security:
+        labels["pod-security.kubernetes.io/enforce"] = "privileged"
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": labels, "annotations": dict(annotations)},
     }
 
 

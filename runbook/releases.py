@@ -26,6 +26,7 @@ __all__ = [
     "Line",
     "Version",
     "Webhook",
+    "at_version",
     "charts",
     "find",
     "newest_for",
@@ -387,13 +388,19 @@ def charts(line: Line, version: str = "") -> tuple[Chart, ...]:
         line: The release line.
         version: Chart version; empty means the line's own.
     """
-    if not version:
-        return line.charts
-    shared = len({chart.version for chart in line.charts}) == 1
-    return tuple(
-        replace(chart, version=version) if shared or chart is line.control_plane else chart
-        for chart in line.charts
-    )
+    return tuple(at_version(line, chart, version) for chart in line.charts)
+
+
+def at_version(line: Line, chart: Chart, version: str = "") -> Chart:
+    """Give a chart of a line at the version that goes with one of the control plane's.
+
+    Args:
+        line: The release line.
+        chart: One of its charts, or of its extensions.
+        version: Version of the control plane's chart; empty means the line's own.
+    """
+    shares = chart.version == line.control_plane.version
+    return replace(chart, version=version) if version and shares else chart
 
 
 def parse_version(text: str) -> Version:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, cast
 
 from runbook import manifests, monitoring, releases
 from runbook.checks import Context, Outcome
@@ -23,6 +23,8 @@ __all__ = [
     "charts",
     "control_plane_release",
     "crds_release",
+    "own_values",
+    "release_of",
     "root_ca",
 ]
 
@@ -87,21 +89,14 @@ def crds_release(context: Context) -> Release | None:
     if context.line.crds_chart is None:
         return None
     chart = releases.charts(context.line, context.params.chart_version)[0]
-    return Release(
-        name=chart.release,
-        namespace=context.params.linkerd_namespace,
-        chart=chart.name,
-        version=chart.version,
-        source=chart_source(context),
-        values=manifests.crds_values(context.line, gateway_api=wants_gateway_api(context)),
-    )
+    values = manifests.crds_values(context.line, gateway_api=wants_gateway_api(context))
+    return release_of(context, chart, context.params.linkerd_namespace, values)
 
 
 def control_plane_release(context: Planner, anchor: TrustAnchor | None = None) -> Release:
     """Give the release of the control plane, with the trust anchor of notebook 13.
 
-    References inside the user's own values are resolved here, at the last moment, and made known
-    to the redactor.
+    References inside the user's own values are resolved here, at the last moment.
 
     Args:
         context: Parameters, line and cluster.
@@ -113,21 +108,38 @@ def control_plane_release(context: Planner, anchor: TrustAnchor | None = None) -
     """
     anchor = anchor or read_trust_anchor(context)
     chart = releases.charts(context.line, context.params.chart_version)[-1]
-    extra, secrets = resolve_all(context.params.values, read_secret=secret_reader(context.cluster))
+    values = manifests.control_plane_values(
+        context.line,
+        context.params,
+        anchor.pem or PENDING,
+        own_values(context, context.params.values),
+        _chart_monitors(context),
+    )
+    return release_of(context, chart, context.params.linkerd_namespace, values)
+
+
+def own_values(context: Planner, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Resolve the references in the user's own Helm values; what they lead to is kept hidden.
+
+    Raises:
+        ParameterError: A reference leads nowhere.
+    """
+    found, secrets = resolve_all(given, read_secret=secret_reader(context.cluster))
     context.redactor.add(*secrets)
+    return cast("Mapping[str, Any]", found)
+
+
+def release_of(
+    context: Context, chart: Chart, namespace: str, values: Mapping[str, Any]
+) -> Release:
+    """Give the Helm release of a chart, taken from where the charts are."""
     return Release(
         name=chart.release,
-        namespace=context.params.linkerd_namespace,
+        namespace=namespace,
         chart=chart.name,
         version=chart.version,
         source=chart_source(context),
-        values=manifests.control_plane_values(
-            context.line,
-            context.params,
-            anchor.pem or PENDING,
-            extra,
-            _chart_monitors(context),
-        ),
+        values=values,
     )
 
 

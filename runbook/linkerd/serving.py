@@ -11,10 +11,10 @@ from runbook.certs import parse_bundle
 from runbook.checks import Context, Outcome
 from runbook.errors import CertificateError
 from runbook.linkerd.material import Material, read_secret
-from runbook.linkerd.outcomes import absent, from_proof, judge
+from runbook.linkerd.outcomes import Object, absent, from_proof, judge
 from runbook.proofs import server_proofs
 
-__all__ = ["Served", "served"]
+__all__ = ["Served", "served", "webhook_bundles"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,14 @@ class Served:
     def lasting(self) -> str:
         """Give the line of Linkerd's check about the certificate's end, empty if it has none."""
         return f"{self.subject} cert is valid for at least 60 days" if self.checked else ""
+
+
+def webhook_bundles(configuration: Object | None) -> list[str] | None:
+    """Give the ``caBundle`` of each webhook of a configuration, ``None`` if there is none."""
+    if configuration is None:
+        return None
+    hooks = configuration.get("webhooks") or []
+    return [str((hook.get("clientConfig") or {}).get("caBundle", "")) for hook in hooks]
 
 
 def served(context: Context, server: Served, bundles: Sequence[str] | None) -> Iterator[Outcome]:

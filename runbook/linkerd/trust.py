@@ -15,7 +15,7 @@ from runbook.linkerd.installed import helm_values, installed, not_yet, read_conf
 from runbook.linkerd.material import from_config_map
 from runbook.linkerd.outcomes import Object, anchor_link, few, judge
 from runbook.linkerd.pods import PROXY
-from runbook.linkerd.serving import Served, served
+from runbook.linkerd.serving import Served, served, webhook_bundles
 from runbook.releases import WEBHOOKS, Webhook
 
 __all__ = ["injector", "trust_anchor", "trust_roots", "webhooks"]
@@ -184,7 +184,6 @@ def _webhook(context: Context, webhook: Webhook) -> Iterator[Outcome]:
     config = context.cluster.find(
         "admissionregistration.k8s.io/v1", webhook.kind, webhook.configuration
     )
-    hooks = None if config is None else config.get("webhooks") or []
     server = Served(
         id=f"webhook-{webhook.title}",
         subject=webhook.title,
@@ -195,8 +194,7 @@ def _webhook(context: Context, webhook: Webhook) -> Iterator[Outcome]:
         service=webhook.service,
         notebook=NOTEBOOK,
     )
-    bundles = hooks and [(hook.get("clientConfig") or {}).get("caBundle", "") for hook in hooks]
-    yield from served(context, server, bundles)
+    yield from served(context, server, webhook_bundles(config))
 
 
 def _container_names(pod: Object) -> list[str]:

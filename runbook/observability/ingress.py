@@ -10,6 +10,7 @@ from runbook.checks import Context, Outcome
 from runbook.errors import CertificateError, RunbookError
 from runbook.linkerd.material import read_secret
 from runbook.linkerd.outcomes import Object, absent, judge
+from runbook.manifests import issuer_ref, private_key
 
 __all__ = [
     "NAME",
@@ -242,12 +243,8 @@ def _certificate(context: Context, meta: Object) -> Object:
         "spec": {
             "secretName": _TLS,
             "dnsNames": [params.viz_host],
-            "issuerRef": {
-                "name": params.viz_issuer or params.cluster_issuer,
-                "kind": "ClusterIssuer",
-                "group": "cert-manager.io",
-            },
-            "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
+            "issuerRef": issuer_ref(params.viz_issuer or params.cluster_issuer),
+            "privateKey": private_key("Always"),
         },
     }
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 from runbook.checks import Context, Outcome
 from runbook.helm import Release
-from runbook.linkerd.install import Planner, chart_outcome, chart_source
+from runbook.linkerd.install import Planner, chart_outcome, release_of
 from runbook.linkerd.installed import read_config
-from runbook.linkerd.outcomes import few, judge
+from runbook.linkerd.outcomes import Object, few, judge
 from runbook.linkerd.pods import problem, ready
+from runbook.manifests import extension_namespace
 
 __all__ = ["jaeger_namespace", "jaeger_release", "tracing_possible", "tracing_state"]
 
@@ -21,19 +22,12 @@ _NAMESPACE = "linkerd-jaeger"
 SEE = "https://linkerd.io/2-edge/tasks/distributed-tracing/"
 
 
-def jaeger_namespace(context: Context) -> dict[str, object] | None:
+def jaeger_namespace(context: Context) -> Object | None:
     """Give the namespace of the Jaeger extension; ``None`` where there is none to install."""
     if not _wanted(context):
         return None
-    labels = {"linkerd.io/extension": "jaeger"}
-    if context.line.pod_security:
-        labels["pod-security.kubernetes.io/enforce"] = "privileged"
     annotations = {"linkerd.io/inject": "enabled"} if context.line.install_namespace else {}
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": _NAMESPACE, "labels": labels, "annotations": annotations},
-    }
+    return extension_namespace(context.line, _NAMESPACE, "jaeger", annotations)
 
 
 def jaeger_release(context: Planner) -> Release | None:
@@ -42,14 +36,8 @@ def jaeger_release(context: Planner) -> Release | None:
     if chart is None or not _wanted(context):
         return None
     own = {"installNamespace": False} if context.line.install_namespace else {}
-    return Release(
-        name=chart.release,
-        namespace=_NAMESPACE,
-        chart=chart.name,
-        version=chart.version,
-        source=chart_source(context),
-        values={"linkerdNamespace": context.params.linkerd_namespace, **own},
-    )
+    values = {"linkerdNamespace": context.params.linkerd_namespace, **own}
+    return release_of(context, chart, _NAMESPACE, values)
 
 
 def tracing_possible(context: Context) -> Iterator[Outcome]:

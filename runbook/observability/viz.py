@@ -6,20 +6,18 @@ Implements "Linkerd Viz extension installation", steps 1 to 3, of the seed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from runbook.checks import Context, Outcome
 from runbook.errors import ParameterError
 from runbook.helm import Release
-from runbook.linkerd.install import Planner, chart_outcome, chart_source
-from runbook.linkerd.material import secret_reader
+from runbook.linkerd.install import Planner, chart_outcome, own_values, release_of
+from runbook.manifests import extension_namespace
 from runbook.monitoring import find_grafana, prometheus_url
 from runbook.observability.hosts import host_regexp
 from runbook.params import Params, merge_values
-from runbook.releases import Chart, Line
-from runbook.secrets import resolve_all
+from runbook.releases import Chart, Line, at_version
 
 __all__ = ["EXTERNAL", "grafana_values", "viz_chart", "viz_namespace", "viz_release", "viz_values"]
 
@@ -40,20 +38,13 @@ def viz_namespace(context: Context) -> Object:
     Raises:
         ParameterError: ``prometheus_url`` holds a password, which would be written there.
     """
-    line, params = context.line, context.params
-    labels = {"linkerd.io/extension": "viz"}
-    if line.pod_security:
-        labels["pod-security.kubernetes.io/enforce"] = "privileged"
     annotations: dict[str, str] = {}
-    if line.install_namespace:
+    if context.line.install_namespace:
         annotations = {"linkerd.io/inject": "enabled", "config.linkerd.io/proxy-await": "enabled"}
     if url := _address(context):
         annotations[EXTERNAL] = url
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": params.viz_namespace, "labels": labels, "annotations": annotations},
-    }
+    name = context.params.viz_namespace
+    return extension_namespace(context.line, name, "viz", annotations)
 
 
 def viz_values(
@@ -114,25 +105,15 @@ def viz_release(context: Planner) -> Release:
         ParameterError: A reference in ``viz_values`` leads nowhere, or ``prometheus_url`` holds a
             password.
     """
-    params = context.params
-    chart = _chart(context)
-    extra, secrets = resolve_all(params.viz_values, read_secret=secret_reader(context.cluster))
-    context.redactor.add(*secrets)
-    service = find_grafana(context)
-    return Release(
-        name=chart.release,
-        namespace=params.viz_namespace,
-        chart=chart.name,
-        version=chart.version,
-        source=chart_source(context),
-        values=viz_values(
-            context.line,
-            params,
-            prometheus=_address(context),
-            grafana=params.grafana_url or (service.address if service else ""),
-            extra=extra,
-        ),
+    params, service = context.params, find_grafana(context)
+    values = viz_values(
+        context.line,
+        params,
+        prometheus=_address(context),
+        grafana=params.grafana_url or (service.address if service else ""),
+        extra=own_values(context, params.viz_values),
     )
+    return release_of(context, _chart(context), params.viz_namespace, values)
 
 
 def viz_chart(context: Context) -> Iterator[Outcome]:
@@ -155,7 +136,4 @@ def _address(context: Context) -> str:
 
 
 def _chart(context: Context) -> Chart:
-    """Give the chart; on the edge lines it has the version of the control plane's."""
-    line, version = context.line, context.params.chart_version
-    shared = line.viz.version == line.control_plane.version
-    return replace(line.viz, version=version) if version and shared else line.viz
+    return at_version(context.line, context.line.viz, context.params.chart_version)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from runbook.checks import Context, Outcome
 from runbook.linkerd.existing import Existing, existence
 from runbook.linkerd.namespaces import namespace_outcome
 from runbook.linkerd.outcomes import Object, absent, anchor_link, condition, few, judge
 from runbook.linkerd.pods import PROXY, has_proxy, image_tag, problem, ready
-from runbook.linkerd.serving import Served, served
+from runbook.linkerd.serving import Served, served, webhook_bundles
 from runbook.monitoring import prometheus_url
 from runbook.observability.viz import EXTERNAL, viz_namespace
 
@@ -107,7 +106,6 @@ def viz_tap(context: Context) -> Iterator[Outcome]:
     configuration = "linkerd-tap-injector-webhook-config"
     kind = "MutatingWebhookConfiguration"
     hooks = context.cluster.find("admissionregistration.k8s.io/v1", kind, configuration)
-    found = None if hooks is None else [_bundle(hook) for hook in hooks.get("webhooks") or []]
     yield from served(
         context,
         _server(
@@ -117,7 +115,7 @@ def viz_tap(context: Context) -> Iterator[Outcome]:
             namespace,
             checked=False,
         ),
-        found,
+        webhook_bundles(hooks),
     )
     if api is not None:
         yield _available(api)
@@ -229,10 +227,6 @@ def _available(api: Object) -> Outcome:
         see=anchor_link("l5d-tap-api"),
         linkerd="tap API service is running",
     )
-
-
-def _bundle(hook: dict[str, Any]) -> str:
-    return str((hook.get("clientConfig") or {}).get("caBundle", ""))
 
 
 def _argument(deployment: Object | None, container: str, flag: str) -> str:
