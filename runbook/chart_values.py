@@ -55,7 +55,7 @@ def require_known(chart: Path, values: Mapping[str, Any]) -> None:
         return
     one = len(found) == 1
     raise ParameterError(
-        f"the chart {_title(chart)} does not know the value{'' if one else 's'} "
+        f"the chart {chart.name.removesuffix('.tgz')} does not know the value{'' if one else 's'} "
         + ", ".join(map(str, found)),
         why="Helm would take it without a word, and nothing would come of it"
         if one
@@ -68,8 +68,8 @@ def unknown_values(chart: Path, values: Mapping[str, Any]) -> Iterator[Unknown]:
     """Find the values that a chart does not know.
 
     Known is what its ``values.yaml`` has, or another values file it brings (``values-ha.yaml`` of
-    Linkerd), and what its templates (those of its subcharts too)
-    mention. Below an empty or absent default, such as ``podAnnotations: {}``, anything may stand.
+    Linkerd), and what its templates, those of its subcharts too, mention. Below an empty or absent
+    default, such as ``podAnnotations: {}``, anything may stand.
 
     Raises:
         HelmError: The chart cannot be read.
@@ -82,10 +82,14 @@ def unknown_values(chart: Path, values: Mapping[str, Any]) -> Iterator[Unknown]:
             defaults = merge_values(yaml.safe_load(text) or {}, defaults)
     except (yaml.YAMLError, TypeError, AttributeError) as error:
         raise HelmError(f"a values file of {chart} is no YAML", why=str(error)) from None
+    beyond = list(_beyond(values, defaults, ()))
+    if not beyond:  # as a rule; then the templates, which may be long, need not be looked at
+        return
     used = _Used.of("\n".join(texts.values()))
     known = {*_paths(defaults, ()), *used.paths}
-    for path in _walk(values, defaults, (), used):
-        yield Unknown(path, _near(path, known))
+    for path in beyond:
+        if path != ("global",) and not used.knows(path):
+            yield Unknown(".".join(path), _near(".".join(path), known))
 
 
 @dataclass(frozen=True)
@@ -116,16 +120,16 @@ class _Used:
         return len(path) > 1 and ".".join(path[:-1]) in self.whole and path[-1] in self.words
 
 
-def _walk(
-    given: Mapping[str, Any], defaults: Mapping[str, Any], above: tuple[str, ...], used: _Used
-) -> Iterator[str]:
+def _beyond(
+    given: Mapping[str, Any], defaults: Mapping[str, Any], above: tuple[str, ...]
+) -> Iterator[tuple[str, ...]]:
+    """Give the paths of values that have no default."""
     for key, item in given.items():
         path, default = (*above, key), defaults.get(key)
-        if key in defaults:
-            if isinstance(item, Mapping) and isinstance(default, Mapping) and default:
-                yield from _walk(item, default, path, used)
-        elif not used.knows(path) and path != ("global",):
-            yield ".".join(path)
+        if key not in defaults:
+            yield path
+        elif isinstance(item, Mapping) and isinstance(default, Mapping) and default:
+            yield from _beyond(item, default, path)
 
 
 def _paths(defaults: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[str]:
@@ -178,7 +182,3 @@ def _of_archive(chart: Path) -> Iterator[tuple[str, str]]:
 
 def _counts(name: str) -> bool:
     return bool(_FILES.fullmatch(name)) or "templates/" in name
-
-
-def _title(chart: Path) -> str:
-    return chart.name.removesuffix(".tgz")

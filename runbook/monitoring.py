@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runbook.checks import Context
+from runbook.readiness import condition
 
 __all__ = [
     "API_VERSION",
@@ -151,10 +152,10 @@ def selects_namespace(context: Context, one: Monitoring, namespace: str) -> bool
 
 
 def _problem(obj: Object) -> str:
-    for found in (obj.get("status") or {}).get("conditions") or []:
-        if found.get("type") == "Available" and found.get("status") != "True":
-            return str(found.get("message") or found.get("reason") or "not available")
-    return ""
+    found = condition(obj, "Available")
+    if not found or found.get("status") == "True":
+        return ""
+    return str(found.get("message") or found.get("reason") or "not available")
 
 
 def _address(obj: Object, services: Sequence[Object]) -> str:

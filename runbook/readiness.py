@@ -6,7 +6,7 @@ described in its API reference (``CertificateCondition``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ class Readiness:
     seen: Callable[[Object], str]
 
 
-def condition(obj: Object, name: str) -> dict[str, Any]:
+def condition(obj: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Give a condition of an object's status, empty if it has none of that type."""
     found = (obj.get("status") or {}).get("conditions") or []
     return next((dict(c) for c in found if c.get("type") == name), {})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from runbook.checks import Context, Outcome, Verdict
 from runbook.proofs import Proof
+from runbook.readiness import condition
 
 __all__ = [
     "NOT_FOUND",
@@ -114,14 +115,6 @@ def absent(
         fix=f"run notebook {notebook}",
         linkerd=linkerd,
     )
-
-
-def condition(obj: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    """Give a status condition of an object, empty if it has none of that type."""
-    for one in (obj.get("status") or {}).get("conditions") or []:
-        if one.get("type") == kind:
-            return dict(one)
-    return {}
 
 
 def few(names: Iterable[str], most: int = 5) -> str:

@@ -8,6 +8,7 @@ cluster without a way out.
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -156,6 +157,7 @@ def dashboards_to_be_had(context: Context) -> Iterator[Outcome]:
     )
 
 
+@functools.cache  # a revision never changes, and looking and planning both need them
 def _downloaded(source: str, name: str) -> str:
     published = PUBLISHED.get(name)
     if published is None:

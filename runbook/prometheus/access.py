@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import urllib3
 from prometheus_api_client import PrometheusConnect
@@ -21,7 +21,10 @@ from runbook.prometheus.address import Service
 from runbook.prometheus.wording import Wording, reading
 from runbook.transport import Page
 
-__all__ = ["Client", "Pages"]
+if TYPE_CHECKING:
+    from runbook.cluster import Cluster
+
+__all__ = ["Client"]
 
 T = TypeVar("T")
 
@@ -29,15 +32,6 @@ _CONNECT = 5.0  # seconds until a connection must stand
 _LONGEST = 1_000_000  # characters of an address: Go's servers take 1 MiB, and cut longer ones off
 _TRANSIENT = (502, 503, 504)
 _PAUSES = (0.2, 0.4)  # seconds before a read is repeated
-
-
-class Pages(Protocol):
-    """What is needed of a cluster."""
-
-    def page(
-        self, namespace: str, service: str, port: int | str, path: str, *, tls: bool, timeout: float
-    ) -> Page:
-        """Read a page of a Service through the API server."""
 
 
 class Client:
@@ -48,7 +42,7 @@ class Client:
         cluster: Through whose API server; ``None`` asks directly.
     """
 
-    def __init__(self, wording: Wording, cluster: Pages | None = None) -> None:
+    def __init__(self, wording: Wording, cluster: Cluster | None = None) -> None:
         address = wording.address
         self._wording = wording
         self._url = address.plain
@@ -151,7 +145,7 @@ def _patience() -> Retry:
 class _ServiceProxy(HTTPAdapter):
     """Sends the requests of a session to the proxy of a Service, with the cluster's credentials."""
 
-    def __init__(self, cluster: Pages, service: Service, wording: Wording) -> None:
+    def __init__(self, cluster: Cluster, service: Service, wording: Wording) -> None:
         super().__init__()
         self._cluster, self._service, self._wording = cluster, service, wording
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from runbook.errors import StepError
-from runbook.prometheus.answers import Series, Target, Targets
+from runbook.prometheus.answers import Target
+
+if TYPE_CHECKING:
+    from runbook.prometheus.server import Prometheus
 
 __all__ = ["explain"]
 
@@ -25,26 +28,7 @@ _SHOWN = 5  # values of a label in a sentence
 _RECENT = "10m"  # within which the last sample is looked for exactly, before that to the minute
 
 
-class Reads(Protocol):
-    """What is asked of Prometheus."""
-
-    def at(self, query: str, moment: float | None = None) -> list[Series]:
-        """Evaluate a query at one moment."""
-
-    def series(self, selector: str) -> list[Mapping[str, str]]:
-        """Give the labels of every series that is stored."""
-
-    def values(self, label: str, selector: str) -> list[str]:
-        """Give the values of a label among the stored series that a selector selects."""
-
-    def targets(self) -> Targets:
-        """Give what is scraped."""
-
-    def started(self) -> float | None:
-        """Give when the server started."""
-
-
-def explain(prometheus: Reads, selector: str) -> str:
+def explain(prometheus: Prometheus, selector: str) -> str:
     """Say why a selector gives nothing now.
 
     Args:
@@ -69,7 +53,7 @@ def explain(prometheus: Reads, selector: str) -> str:
     return _lacking(prometheus, selector, targets.active)
 
 
-def _young(prometheus: Reads, targets: Sequence[Target]) -> str:
+def _young(prometheus: Prometheus, targets: Sequence[Target]) -> str:
     """Say that the server has not had the time to scrape twice; empty if it has."""
     if all(target.last_scrape is None for target in targets):
         return f"none of the {len(targets)} targets has been scraped yet"
@@ -84,7 +68,7 @@ def _young(prometheus: Reads, targets: Sequence[Target]) -> str:
     )
 
 
-def _last(prometheus: Reads, selector: str) -> str:
+def _last(prometheus: Prometheus, selector: str) -> str:
     """Say when a selector that gives nothing now last gave something."""
     if recent := prometheus.at(f"{selector}[{_RECENT}]"):
         return _aged(prometheus, max(one.points[-1][0] for one in recent))
@@ -97,11 +81,11 @@ def _last(prometheus: Reads, selector: str) -> str:
     return _aged(prometheus, older[0].last)
 
 
-def _aged(prometheus: Reads, moment: float) -> str:
+def _aged(prometheus: Prometheus, moment: float) -> str:
     return f"its last sample is {_length(_now(prometheus) - moment)} old"
 
 
-def _lacking(prometheus: Reads, selector: str, targets: Sequence[Target]) -> str:
+def _lacking(prometheus: Prometheus, selector: str, targets: Sequence[Target]) -> str:
     """Say which part of a selector no series fits."""
     parts = _parts(selector)
     if parts is None:
@@ -143,7 +127,7 @@ def _parts(selector: str) -> tuple[str, list[tuple[str, str]]] | None:
     return found["name"] or "", matchers
 
 
-def _now(prometheus: Reads) -> float:
+def _now(prometheus: Prometheus) -> float:
     """Give the server's clock, ours if it does not tell."""
     try:
         return prometheus.at("vector(time())")[0].last

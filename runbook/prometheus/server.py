@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from runbook.errors import ForbiddenError, StepError, UsageError
 from runbook.kubeconfig import IN_CLUSTER
@@ -28,9 +28,9 @@ from runbook.prometheus.answers import (
     targets,
 )
 from runbook.prometheus.empty import explain
-from runbook.transport import Page
 
 if TYPE_CHECKING:
+    from runbook.cluster import Cluster
     from runbook.prometheus.access import Client
 
 __all__ = ["Prometheus", "connect_prometheus"]
@@ -41,29 +41,6 @@ U = TypeVar("U")
 _TIMEOUT = 20  # seconds for one answer, on a Pi with a month of data
 _CHUNK = 3600  # seconds of raw samples in one answer
 _WORKERS = 4  # questions at a time; the server itself answers 20, and a Pi has four cores
-
-
-class Cluster(Protocol):
-    """What is needed of a cluster to ask through its API server."""
-
-    @property
-    def name(self) -> str:
-        """Name of the kubeconfig context."""
-
-    def find(self, api_version: str, kind: str, name: str, namespace: str = "") -> Any:
-        """Read an object, ``None`` if there is none."""
-
-    def page(
-        self,
-        namespace: str,
-        service: str,
-        port: int | str,
-        path: str = "/",
-        *,
-        tls: bool = False,
-        timeout: float = 60.0,
-    ) -> Page:
-        """Read a page of a Service through the API server."""
 
 
 def connect_prometheus(cluster: Cluster, url: str, timeout: float = _TIMEOUT) -> Prometheus:
