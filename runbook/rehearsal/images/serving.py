@@ -6,29 +6,24 @@ Standard library only, so that a process is up in a fraction of a second.
 from __future__ import annotations
 
 import base64
-import contextlib
-import http.client
 import http.server
 import json
 import os
 import socket
 import ssl
 import sys
-import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from runbook.rehearsal.images.listening import Listener, Reply
 from runbook.rehearsal.images.settings import Settings
+from runbook.rehearsal.images.watching import connect
 
-__all__ = ["Api", "Reply", "Settings", "listen", "log", "open_port", "review", "run", "serve"]
+__all__ = ["Api", "Settings", "listen", "log", "open_port", "review", "run", "serve"]
 
 Object = dict[str, Any]
-
-_STARTED = time.time()
 
 
 def log(level: str, text: str) -> None:
@@ -46,11 +41,7 @@ class Api:
     """
 
     def __init__(self, settings: Settings) -> None:
-        where = urlsplit(settings.server)
-        context = ssl.create_default_context(cadata=settings.ca)
-        self._connection = http.client.HTTPSConnection(
-            where.hostname or "", where.port, timeout=5, context=context
-        )
+        self._connection = connect(settings, 5)
         self._headers = {
             "Authorization": f"Bearer {settings.token}",
             "Accept": "application/json",
@@ -103,18 +94,13 @@ def review(request: Object, patch: list[Object] | None, denial: str = "") -> Obj
     }
 
 
-class _Server(http.server.ThreadingHTTPServer):
+class _Server(Listener):
     """HTTP on a socket that is bound already, with TLS when there is a certificate for it."""
-
-    daemon_threads = True
 
     def __init__(
         self, fd: int, handler: type[http.server.BaseHTTPRequestHandler], tls: Path | None
     ) -> None:
-        super().__init__(("127.0.0.1", 0), handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = socket.socket(fileno=fd)
-        self.server_address = self.socket.getsockname()
+        super().__init__(fd, handler)
         self._directory = tls
         self._stamp = 0
         self._context: ssl.SSLContext | None = None
@@ -147,58 +133,6 @@ class _Server(http.server.ThreadingHTTPServer):
         log("warning", f"http: TLS handshake error from {client_address}: {sys.exc_info()[1]}")
 
 
-class Reply(http.server.BaseHTTPRequestHandler):
-    """Handle requests without a line in the log for each; answers have a length."""
-
-    protocol_version = "HTTP/1.1"
-
-    def reply(self, status: int, kind: str, body: bytes, **headers: str) -> None:
-        """Answer a request.
-
-        Args:
-            status: HTTP status.
-            kind: Content type.
-            body: The answer.
-            headers: More headers, with underscores for hyphens.
-        """
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def admin(self, metrics: Callable[[], str]) -> None:
-        """Answer what Linkerd's controllers have at their admin ports."""
-        if self.path in ("/ready", "/live", "/ping"):
-            self.reply(200, "text/plain", b"ok\n")
-        elif self.path == "/metrics":
-            text = metrics() + _own_metrics()
-            self.reply(200, "text/plain; version=0.0.4", text.encode())
-        else:
-            self.reply(404, "text/plain", b"404 page not found\n")
-
-    def log_message(self, *_: object) -> None:
-        """Leave requests out of the log."""
-
-
-def _own_metrics() -> str:
-    """Say what this process uses, in the names of Go's controllers."""
-    used = os.times()
-    found = {
-        "process_cpu_seconds_total": ("counter", used.user + used.system),
-        "process_start_time_seconds": ("gauge", _STARTED),
-    }
-    with contextlib.suppress(OSError):  # there is no /proc but on Linux
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        size = pages * os.sysconf("SC_PAGE_SIZE")
-        found["process_resident_memory_bytes"] = ("gauge", float(size))
-    return "".join(
-        f"# TYPE {name} {kind}\n{name} {value}\n" for name, (kind, value) in found.items()
-    )
-
-
 def listen(
     settings: Settings,
     port: int,
@@ -224,8 +158,7 @@ def open_port(
         handler: Answers requests.
         tls: Directory with ``tls.crt`` and ``tls.key``; None for plain HTTP.
     """
-    server = _Server(settings.listeners[str(port)], handler, tls)
-    threading.Thread(target=server.serve_forever, args=(3600,), daemon=True).start()
+    _Server(settings.listeners[str(port)], handler, tls).begin()
 
 
 def run(settings: Settings) -> None:
@@ -247,12 +180,12 @@ def serve(
     """
 
     class Handler(Reply):
-        def do_POST(self) -> None:
+        def do_POST(self) -> None:  # noqa: N802 - the name http.server calls
             size = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(size))
             self.reply(200, "application/json", json.dumps(answer(body)).encode())
 
-        def do_GET(self) -> None:
+        def do_GET(self) -> None:  # noqa: N802 - the name http.server calls
             self.admin(metrics)
 
     secure = {"proxy-injector", "sp-validator", "policy-https", "tap-injector"}

@@ -7,7 +7,8 @@ import sys
 import threading
 from collections import Counter
 
-from runbook.rehearsal.images.serving import Reply, Settings, listen, log, run
+from runbook.rehearsal.images.listening import Reply
+from runbook.rehearsal.images.serving import Settings, listen, log, run
 
 __all__ = ["Hosts", "InvalidPatternError", "refusal"]
 

@@ -15,7 +15,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from runbook.rehearsal.images.serving import Reply, Settings, run
+from runbook.rehearsal.images.listening import Listener, Reply
+from runbook.rehearsal.images.serving import Settings, run
 from runbook.rehearsal.images.watching import connect
 from runbook.rehearsal.ingress.middlewares import Answer, Request
 from runbook.rehearsal.ingress.provider import Provider, log
@@ -126,18 +127,13 @@ def _refusal(answer: http.client.HTTPResponse, body: bytes) -> int:
     return answer.status if kind == "Status" else 0
 
 
-class _Server(http.server.ThreadingHTTPServer):
+class _Server(Listener):
     """An entry point: HTTP on a bound socket, with or without TLS, as the client begins."""
-
-    daemon_threads = True
 
     def __init__(
         self, fd: int, handler: type[http.server.BaseHTTPRequestHandler], tls: ssl.SSLContext
     ) -> None:
-        super().__init__(("127.0.0.1", 0), handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = socket.socket(fileno=fd)
-        self.server_address = self.socket.getsockname()
+        super().__init__(fd, handler)
         self._tls = tls
 
     def finish_request(self, request: Any, client_address: Any) -> None:
@@ -214,8 +210,7 @@ def _main() -> None:
     edge = Edge(settings, provider)
     tls = _tls(settings, edge)
     for name, port in settings.ports.items():
-        server = _Server(settings.listeners[str(port)], _handler(name, edge), tls)
-        threading.Thread(target=server.serve_forever, args=(3600,), daemon=True).start()
+        _Server(settings.listeners[str(port)], _handler(name, edge), tls).begin()
     provider.start()
     run(settings)
 

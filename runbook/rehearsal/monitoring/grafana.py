@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from runbook.rehearsal.images.serving import Reply, Settings, open_port, run
+from runbook.rehearsal.images.listening import Reply
+from runbook.rehearsal.images.serving import Settings, open_port, run
 from runbook.rehearsal.monitoring.provisioning import Dashboard, Provisioner, log
 
 __all__ = ["Site"]

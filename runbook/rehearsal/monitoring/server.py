@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import signal
-import socket
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+from runbook.rehearsal.images.listening import Listener, Reply
 from runbook.rehearsal.images.settings import Settings
 from runbook.rehearsal.monitoring.answers import Answer, Answers
 from runbook.rehearsal.monitoring.jobs import Job
@@ -61,42 +60,29 @@ class Server:
         return Pool(job, self._storage, self._directory)
 
 
-def listen(server: Server, listener: socket.socket) -> None:
+def listen(server: Server, fd: int) -> None:
     """Answer over HTTP, from threads.
 
     Args:
         server: Who answers.
-        listener: A bound socket.
+        fd: File descriptor of a bound socket.
     """
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
+    class Handler(Reply):
+        def do_GET(self) -> None:  # noqa: N802 - the name http.server calls
             where = urlsplit(self.path)
             self._send(server.answers.answer(where.path, parse_qs(where.query)))
 
-        def do_POST(self) -> None:
+        def do_POST(self) -> None:  # noqa: N802 - the name http.server calls
             form = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             where = urlsplit(self.path)
             query = parse_qs(f"{where.query}&{form}")
             self._send(server.answers.answer(where.path, query))
 
         def _send(self, answer: Answer) -> None:
-            self.send_response(answer.status)
-            self.send_header("Content-Type", answer.media)
-            self.send_header("Content-Length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
+            self.reply(answer.status, answer.media, answer.body)
 
-        def log_message(self, *_: Any) -> None:
-            return
-
-    httpd = http.server.ThreadingHTTPServer(listener.getsockname(), Handler, False)
-    httpd.socket.close()
-    httpd.socket = listener
-    httpd.daemon_threads = True
-    threading.Thread(target=httpd.serve_forever, args=(3600,), daemon=True).start()
+    Listener(fd, Handler).begin()
 
 
 def _main() -> None:
@@ -107,7 +93,7 @@ def _main() -> None:
     server = Server(Path(settings.directory) / "config")
     server.load()
     (number,) = settings.listeners.values()
-    listen(server, socket.socket(fileno=number))
+    listen(server, number)
     settings.tell_ready()
     while True:
         again.wait()
