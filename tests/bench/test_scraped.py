@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from footprint_samples import NAMES, World
+from prometheus_server import endpoint, running
 
 from runbook.bench import scraped
 from runbook.bench.campaign import Campaign
@@ -162,64 +156,16 @@ class Exporter:
         )
 
 
-@contextmanager
-def served(exporter: Exporter) -> Iterator[int]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = exporter.text().encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def job(port: int) -> dict[str, Any]:
+    target = {"targets": [f"127.0.0.1:{port}"], "labels": {"instance": "node2"}}
+    return {"job_name": "node", "static_configs": [target]}
 
 
-@contextmanager
-def scraping(program: str, port: int, place: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        own = free.getsockname()[1]
-    config = place / "prometheus.yml"
-    config.write_text(
-        "global: {scrape_interval: 100ms, scrape_timeout: 100ms}\nscrape_configs:\n"
-        f"- {{job_name: node, static_configs: [{{targets: ['127.0.0.1:{port}'], "
-        "labels: {instance: node2}}]}\n"
-    )
-    command = [
-        program,
-        f"--config.file={config}",
-        f"--storage.tsdb.path={place / 'data'}",
-        f"--web.listen-address=127.0.0.1:{own}",
-        "--log.level=error",
-    ]
-    with (place / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        yield f"http://127.0.0.1:{own}"
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-@pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs the program prometheus")
 def test_a_real_prometheus(tmp_path: Path) -> None:
     campaign = World(begun=time.time() - 45 * 60).campaign(6, rates=(50, 200))
     exporter = Exporter(campaign)
-    program = str(shutil.which("prometheus"))
-    with served(exporter) as port, scraping(program, port, tmp_path) as url:
-        prometheus = Prometheus(url)
+    with endpoint(exporter.text) as port, running(tmp_path, [job(port)], interval="100ms") as own:
+        prometheus = Prometheus(f"http://127.0.0.1:{own}")
         end = time.monotonic() + 60
         while time.monotonic() < end and exporter.shown < len(exporter.samples) + 3:
             time.sleep(0.05)

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import socket
-import subprocess
-import threading
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-import yaml
+import prometheus_server
 
 Object = dict[str, Any]
 
@@ -78,62 +72,13 @@ class RealPrometheus:
 @contextmanager
 def running(directory: Path, jobs: Sequence[Object]) -> Iterator[RealPrometheus]:
     """Run the server with scrape jobs; skips where it is not installed."""
-    program = shutil.which("prometheus")
-    if program is None:
-        pytest.skip("no prometheus on the PATH")
-    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": list(jobs)}
-    (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    command = [program, "--config.file=prometheus.yml", f"--web.listen-address=127.0.0.1:{port}"]
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--storage.tsdb.path=data"], cwd=directory, stdout=log, stderr=log
-        )
-    try:
-        deadline = time.monotonic() + 30
-        while not _answers(port):
-            assert process.poll() is None, (directory / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    with prometheus_server.running(directory, jobs) as port:
         yield RealPrometheus(port)
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
-def _answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2):
-            return True
-    except OSError:
-        return False
-
-
-@contextmanager
-def endpoint(text: str = PROXY_METRICS) -> Iterator[int]:
+def endpoint(text: str = PROXY_METRICS) -> AbstractContextManager[int]:
     """Serve a text at /metrics; gives the port."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            raw = text.encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-        def log_message(self, *_: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return prometheus_server.endpoint(lambda: text)
 
 
 def discovered(pods: Sequence[Object], port: int) -> list[Object]:

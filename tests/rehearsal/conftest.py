@@ -1,4 +1,4 @@
-"""The full rehearsal cluster, started once for the tests of its clients."""
+"""Rehearsal clusters: one for the tests of its clients, others for a module each."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ def pi_cluster() -> Iterator[Twin]:
     """Run the Pi cluster with controllers, kubelet and charts."""
     with Twin() as twin:
         yield twin
+
+
+@pytest.fixture(scope="module")
+def twin() -> Iterator[Twin]:
+    """Run the Pi cluster for one test module, which may change it."""
+    with Twin() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

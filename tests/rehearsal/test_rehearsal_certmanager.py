@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -27,12 +26,6 @@ from runbook.rehearsal.faults import Fault
 
 CA = {"name": "ca-issuer", "kind": "ClusterIssuer", "group": "cert-manager.io"}
 SELF = {"name": "self", "kind": "ClusterIssuer", "group": "cert-manager.io"}
-
-
-@pytest.fixture(scope="module")
-def twin() -> Iterator[Twin]:
-    with Twin() as twin:
-        yield twin
 
 
 @pytest.fixture(scope="module")

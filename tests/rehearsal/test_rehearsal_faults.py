@@ -19,12 +19,6 @@ from runbook.rehearsal.faults import Fault, Faults
 
 
 @pytest.fixture(scope="module")
-def twin() -> Iterator[Twin]:
-    with Twin() as twin:
-        yield twin
-
-
-@pytest.fixture(scope="module")
 def client(twin: Twin) -> Client:
     return Client.from_kubeconfig(twin.kubeconfig)
 

@@ -7,7 +7,6 @@ import json
 import urllib.error
 import urllib.request
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +29,6 @@ SPACE, NAME = "k3s-monitoring", "kube-prometheus-stack-grafana"
 PROXY = f"/api/v1/namespaces/{SPACE}/services/{NAME}:http-web/proxy"
 PODS = "app.kubernetes.io/name=grafana"
 LABEL = {"grafana_dashboard": "1"}
-
-
-@pytest.fixture(scope="module")
-def twin() -> Iterator[Twin]:
-    with Twin() as twin:
-        yield twin
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,6 @@ from runbook.rehearsal.controllers import kinds
 from runbook.rehearsal.faults import Fault
 from runbook.rehearsal.kubelet import processes, status
 from runbook.rehearsal.kubelet.containers import Container
-
-
-@pytest.fixture(scope="module")
-def twin() -> Iterator[Twin]:
-    with Twin() as twin:
-        yield twin
 
 
 @pytest.fixture(scope="module")

@@ -28,12 +28,6 @@ LABELS = {"config.linkerd.io/admission-webhooks": "disabled"}
 
 
 @pytest.fixture(scope="module")
-def twin() -> Iterator[Twin]:
-    with Twin() as twin:
-        yield twin
-
-
-@pytest.fixture(scope="module")
 def client(twin: Twin) -> Client:
     """Give a client of a cluster with Linkerd 2.20 on it."""
     client = Client.from_kubeconfig(twin.kubeconfig)

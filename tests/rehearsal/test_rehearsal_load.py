@@ -47,12 +47,6 @@ ECHO = ":8080/echo?size=1024"
 
 
 @pytest.fixture(scope="module")
-def twin() -> Iterator[Twin]:
-    with Twin() as twin:
-        yield twin
-
-
-@pytest.fixture(scope="module")
 def client(twin: Twin) -> Client:
     """Give a client of a cluster with Linkerd 2.20 on it."""
     client = Client.from_kubeconfig(twin.kubeconfig)

@@ -29,12 +29,6 @@ POD = f"prometheus-{NAME}-0"
 
 
 @pytest.fixture(scope="module")
-def twin() -> Iterator[Twin]:
-    with Twin() as twin:
-        yield twin
-
-
-@pytest.fixture(scope="module")
 def client(twin: Twin) -> Client:
     found = Client.from_kubeconfig(twin.kubeconfig)
     namespace(found, "linkerd")

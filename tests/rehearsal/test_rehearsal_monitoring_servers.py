@@ -25,12 +25,6 @@ TARGETS = 4
 
 
 @pytest.fixture(scope="module")
-def twin() -> Iterator[Twin]:
-    with Twin() as twin:
-        yield twin
-
-
-@pytest.fixture(scope="module")
 def client(twin: Twin) -> Client:
     found = Client.from_kubeconfig(twin.kubeconfig)
     namespace(found, "linkerd")

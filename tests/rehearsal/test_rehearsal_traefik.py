@@ -37,12 +37,6 @@ WEBSECURE = "/api/v1/namespaces/kube-system/services/https:traefik:websecure/pro
 
 
 @pytest.fixture(scope="module")
-def twin() -> Iterator[Twin]:
-    with Twin() as twin:
-        yield twin
-
-
-@pytest.fixture(scope="module")
 def api(twin: Twin) -> Api:
     return Api(twin)
 

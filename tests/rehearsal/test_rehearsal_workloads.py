@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,12 +22,6 @@ from runbook.rehearsal.client import Client
 from runbook.rehearsal.controllers import kinds
 from runbook.rehearsal.controllers.cronjobs import next_time
 from runbook.rehearsal.faults import Fault
-
-
-@pytest.fixture(scope="module")
-def twin() -> Iterator[Twin]:
-    with Twin() as twin:
-        yield twin
 
 
 @pytest.fixture(scope="module")
