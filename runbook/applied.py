@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from runbook import show
 from runbook.changes import Change, Plan
 from runbook.cluster import Cluster, Object
-from runbook.errors import NotFoundError
+from runbook.errors import NotFoundError, RunbookError
 from runbook.helm import Helm, Release
+from runbook.patches import Patch
 from runbook.readiness import has_rule
 from runbook.wait import Waited
 
-__all__ = ["Applied", "WaitTable", "carry_out", "workloads"]
+__all__ = ["Applied", "WaitTable", "carry_out", "reference", "take_back", "workloads"]
+
+After = Callable[[Object], None]
+"""What is done after each object of a plan."""
 
 _DONE = {"create": "created", "update": "updated", "delete": "deleted"}
 
@@ -107,7 +111,15 @@ class WaitTable:
         return show.bundle(table.html(), table.text(), data)
 
 
-def carry_out(plan: Plan, cluster: Cluster, helm: Helm, applied: Applied, timeout: float) -> None:
+def carry_out(
+    plan: Plan,
+    cluster: Cluster,
+    helm: Helm,
+    applied: Applied,
+    *,
+    timeout: float,
+    after: After | None = None,
+) -> None:
     """Carry out a plan, object by object in its order.
 
     Args:
@@ -116,12 +128,19 @@ def carry_out(plan: Plan, cluster: Cluster, helm: Helm, applied: Applied, timeou
         helm: For a plan about a release.
         applied: Filled as things are done, so that an interruption leaves a true account.
         timeout: Seconds for Helm.
+        after: Called with a reference to each object that was changed, before the next one.
     """
     if plan.release is None:
         for change, obj in zip(plan.changes, plan.objects, strict=True):
-            if change.action != "none":
+            if change.action == "none":
+                continue
+            if isinstance(obj, Patch):
+                _patch(cluster, obj)
+            else:
                 cluster.apply(obj)
-                applied.done.append(change)
+            applied.done.append(change)
+            if after is not None:
+                after(reference(obj))
         return
     release = plan.release
     if plan.interrupted:
@@ -132,6 +151,76 @@ def carry_out(plan: Plan, cluster: Cluster, helm: Helm, applied: Applied, timeou
     else:
         helm.upgrade(release, timeout=timeout)
     applied.done.extend(plan.pending)
+
+
+def take_back(
+    plan: Plan,
+    done: Sequence[Change],
+    cluster: Cluster,
+    helm: Helm,
+    undone: Applied,
+    *,
+    timeout: float,
+) -> None:
+    """Take back what was done of a plan, in the reverse order.
+
+    Args:
+        plan: The plan.
+        done: The changes that were carried out.
+        cluster: Where.
+        helm: For a plan about a release.
+        undone: Filled as things are taken back; what only a person can take back is noted.
+        timeout: Seconds for Helm.
+    """
+    left = []
+    for change in [None] if plan.release else reversed(done):
+        try:
+            if change is None:
+                _roll_back(plan, helm, timeout)
+                undone.done.extend(done)
+            elif _reverse(change, cluster):
+                undone.done.append(change)
+            else:
+                left.append(f"left for you: {change.undo}")
+        except RunbookError as error:  # the others are taken back all the same
+            left.append(f"not taken back: {error.what}; {change.undo if change else plan.undo[0]}")
+    undone.note = "\n".join(filter(None, [undone.note, *left]))
+
+
+def _roll_back(plan: Plan, helm: Helm, timeout: float) -> None:
+    if plan.release is None:
+        return
+    name, namespace = plan.release.name, plan.release.namespace
+    if plan.revision:
+        helm.rollback(name, namespace, plan.revision, timeout=timeout)
+    else:
+        helm.uninstall(name, namespace, timeout=timeout)
+
+
+def _reverse(change: Change, cluster: Cluster) -> bool:
+    """Take one change back; tell whether that was possible."""
+    if change.inverse is not None:
+        _patch(cluster, change.inverse)
+    elif change.action == "create":
+        cluster.delete(change.api_version, change.kind, change.name, change.namespace)
+    else:
+        return False
+    return True
+
+
+def reference(obj: Mapping[str, Any] | Patch) -> Object:
+    """Name an object by a manifest that can be waited for."""
+    return obj.reference if isinstance(obj, Patch) else dict(obj)
+
+
+def _patch(cluster: Cluster, patch: Patch) -> None:
+    cluster.patch(
+        patch.api_version,
+        patch.kind,
+        patch.name,
+        patch.namespace,
+        operations=patch.operations,
+    )
 
 
 def workloads(cluster: Cluster, helm: Helm, release: Release) -> list[Object]:

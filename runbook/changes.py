@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from runbook import show
 from runbook.helm import Release
+from runbook.patches import Patch
 
 __all__ = ["Action", "Change", "Plan", "digest"]
 
@@ -34,6 +35,7 @@ class Change:
         desired: What it should be, for the digest; may hold secrets, never shown.
         live: What it is, for the digest; may hold secrets, never shown.
         previous: The manifest to go back to, secrets hidden; only for updates.
+        inverse: The patch that takes the change back, for a change made by one.
     """
 
     action: Action
@@ -47,6 +49,7 @@ class Change:
     desired: Mapping[str, Any] = field(default_factory=dict, repr=False)
     live: Mapping[str, Any] = field(default_factory=dict, repr=False)
     previous: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    inverse: Patch | None = field(default=None, repr=False)
 
     @property
     def title(self) -> str:
@@ -79,8 +82,9 @@ class Plan:
         changes: One for each object, in the order they are carried out.
         target: The cluster: its name and UID.
         digest: Identifies target, changes and the state they start from.
-        objects: The manifests to apply, as they were asked for.
+        objects: The manifests and patches to apply, as they were asked for.
         release: The Helm release to install or upgrade, if the plan is about one.
+        revision: Its revision before, 0 if there is none.
         interrupted: Name of the Secret of a revision that a killed run of ours left behind, to
             be removed first.
         undo: Commands that take the whole plan back.
@@ -91,8 +95,9 @@ class Plan:
     changes: tuple[Change, ...]
     target: str
     digest: str
-    objects: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    objects: tuple[Mapping[str, Any] | Patch, ...] = field(default=(), repr=False)
     release: Release | None = None
+    revision: int = 0
     interrupted: str = ""
     undo: tuple[str, ...] = ()
     badge: str = ""

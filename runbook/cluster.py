@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from runbook.errors import ApiError, ForbiddenError, GuardError, NotFoundError, UsageError
 from runbook.kinds import Kinds, Resource, root
 from runbook.kubeconfig import Access, open_access
-from runbook.transport import APPLY_PATCH, Page, Reply, Transport, Wanted
+from runbook.transport import APPLY_PATCH, JSON_PATCH, Page, Reply, Transport, Wanted
 from runbook.wait import Waited, wait_for, wait_until
 
 __all__ = ["MANAGER", "Cluster", "Object", "Target", "connect"]
@@ -207,6 +207,47 @@ class Cluster:
             "dryRun": "All" if dry_run else "",
         }
         return self._write("PATCH", "apply", obj, query, APPLY_PATCH)
+
+    def patch(
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        namespace: str = "",
+        *,
+        operations: Sequence[Mapping[str, Any]],
+        dry_run: bool = False,
+    ) -> Object:
+        """Change an object by a JSON patch (RFC 6902).
+
+        Args:
+            api_version: Of the object.
+            kind: Of the object.
+            name: Of the object.
+            namespace: Of the object.
+            operations: In their order; all of them are done, or none.
+            dry_run: Let the server do everything but store it.
+
+        Raises:
+            NotFoundError: The object or its kind does not exist.
+            ApiError: A ``test`` among the operations does not hold, or the result is invalid.
+        """
+        query = {
+            "fieldManager": MANAGER,
+            "fieldValidation": "Strict",
+            "dryRun": "All" if dry_run else "",
+        }
+        resource = self._kinds.find(api_version, kind)
+        return self._one(
+            "PATCH",
+            "patch",
+            resource,
+            name,
+            namespace,
+            query=query,
+            body=list(operations),
+            content_type=JSON_PATCH,
+        )
 
     def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Create an object.

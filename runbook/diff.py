@@ -12,7 +12,7 @@ import yaml
 
 from runbook.secrets import Redactor
 
-__all__ = ["hidden", "normalised", "steady", "to_yaml", "yaml_diff"]
+__all__ = ["hidden", "normalised", "steady", "to_yaml", "without_server_fields", "yaml_diff"]
 
 Object = dict[str, Any]
 
@@ -36,15 +36,21 @@ def normalised(obj: Mapping[str, Any]) -> Object:
     >>> normalised({"kind": "X", "metadata": {"name": "a", "uid": "1"}, "status": {"x": 1}})
     {'kind': 'X', 'metadata': {'name': 'a'}}
     """
-    result: Object = copy.deepcopy(dict(obj))
-    result.pop("status", None)
+    result = without_server_fields(obj)
     meta = result.get("metadata") or {}
-    for name in _SERVER_FIELDS:
-        meta.pop(name, None)
     annotations = meta.get("annotations") or {}
     annotations.pop(_LAST_APPLIED, None)
     if not annotations:
         meta.pop("annotations", None)
+    return result
+
+
+def without_server_fields(obj: Mapping[str, Any]) -> Object:
+    """Leave out of an object what the API server keeps of its own accord, and nothing else."""
+    result: Object = copy.deepcopy(dict(obj))
+    result.pop("status", None)
+    for name in _SERVER_FIELDS:
+        (result.get("metadata") or {}).pop(name, None)
     return result
 
 

@@ -16,29 +16,35 @@ from runbook.changes import Action, Change, Plan, digest
 from runbook.cluster import MANAGER, Cluster, Object
 from runbook.errors import ConflictError, NotFoundError, PlanError
 from runbook.helm import ChartInfo, Helm, Installed, Release, record_name
+from runbook.patches import Patch, holds, inverse
 
-__all__ = ["Action", "Change", "Plan", "Release", "plan_objects", "plan_release"]
+__all__ = ["Action", "Change", "Patch", "Plan", "Release", "plan_objects", "plan_release"]
 
 _KEEP = "helm.sh/resource-policy"  # annotation; "keep" makes Helm leave the object alone
 _Key = tuple[str, str, str, str]  # group, kind, namespace, name
 
 
-def plan_objects(cluster: Cluster, objects: Sequence[Mapping[str, Any]]) -> Plan:
-    """Plan to apply objects.
+def plan_objects(cluster: Cluster, objects: Sequence[Mapping[str, Any] | Patch]) -> Plan:
+    """Plan to apply objects, and patches to objects of others.
 
     An object whose namespace or kind is not there yet is planned as a creation: an earlier step
     that has not run makes them.
 
     Args:
         cluster: Where to.
-        objects: Manifests, in the order they shall be applied.
+        objects: Manifests and patches, in the order they shall be applied.
 
     Raises:
-        PlanError: Another manager owns a field that a manifest sets to another value.
+        PlanError: Another manager owns a field that a manifest sets to another value, or an object
+            is no longer as a patch expects it.
         ApiError: The API server refuses an object.
     """
-    own = {obj["metadata"]["name"] for obj in objects if obj["kind"] == "Namespace"}
-    changes = tuple(_plan_object(cluster, obj, own) for obj in objects)
+    manifests = [obj for obj in objects if not isinstance(obj, Patch)]
+    own = {obj["metadata"]["name"] for obj in manifests if obj["kind"] == "Namespace"}
+    changes = tuple(
+        _plan_patch(cluster, obj) if isinstance(obj, Patch) else _plan_object(cluster, obj, own)
+        for obj in objects
+    )
     return Plan(
         title="Plan",
         changes=changes,
@@ -87,6 +93,7 @@ def plan_release(helm: Helm, cluster: Cluster, release: Release) -> Plan:
         target=_target(cluster),
         digest=digest(_target(cluster), changes),
         release=release,
+        revision=stored.revision if stored else 0,
         interrupted=interrupted,
         undo=(undo,) if undo else (),
         badge=show.REHEARSAL if cluster.rehearsal else "",
@@ -141,6 +148,35 @@ def _plan_object(cluster: Cluster, obj: Mapping[str, Any], own: set[str]) -> Cha
         desired=desired,
         live=before or {},
         previous=(shown_before or {}) if action == "update" else {},
+    )
+
+
+def _plan_patch(cluster: Cluster, patch: Patch) -> Change:
+    """Plan a patch: a dry run says what it comes to, and its inverse how to take it back."""
+    place = (patch.api_version, patch.kind, patch.name, patch.namespace)
+    live = cluster.get(*place)
+    if not holds(patch, live):
+        raise PlanError(
+            f"{patch.kind} {patch.name} is no longer as it was when its change was worked out",
+            why="somebody else has changed the same fields meanwhile",
+            fix="run the plan cell again, read it, then apply",
+        )
+    if not patch.operations:
+        before = diff.normalised(live)
+        return Change("none", *place, note=patch.note, desired=before, live=before)
+    dry = cluster.patch(*place, operations=patch.operations, dry_run=True)
+    before, desired = diff.normalised(live), diff.normalised(dry)
+    back = inverse(live, dry)
+    action: Action = "update" if back.operations else "none"
+    return Change(
+        action,
+        *place,
+        diff=diff.yaml_diff(diff.hidden(before), diff.hidden(desired, before)),
+        undo=back.command() if action == "update" else "",
+        note=patch.note,
+        desired=desired,
+        live=before,
+        inverse=back if action == "update" else None,
     )
 
 

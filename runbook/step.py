@@ -16,15 +16,18 @@ from functools import cached_property
 from typing import Any
 
 from runbook import cells, checks, releases, show
-from runbook.applied import Applied, WaitTable, carry_out, workloads
+from runbook.applied import Applied, WaitTable, carry_out, reference, take_back, workloads
+from runbook.changes import Change
 from runbook.checks import Check, Outcome
 from runbook.cluster import Cluster, Object, connect
-from runbook.errors import PlanError, UsageError
+from runbook.errors import PlanError, RunbookError, UsageError, WaitError
 from runbook.helm import Helm, open_helm
 from runbook.kubeconfig import credentials
 from runbook.notebooks import Notebook
 from runbook.params import Params
+from runbook.patches import Patch
 from runbook.plan import Plan, Release, plan_objects, plan_release
+from runbook.readiness import has_rule
 from runbook.releases import Line
 from runbook.result import Data, Measure, Result, Timing
 from runbook.secrets import Redactor
@@ -66,6 +69,7 @@ class Step:
         self._plans: list[Plan] = []
         self._outcomes: list[Outcome] = []
         self._undo: list[str] = []
+        self._carried: list[tuple[Plan, list[Change]]] = []
         self._measures: dict[tuple[str, str], Measure] = {}
         self._changed = 0
         self._failed = ""  # class name of the error that ended a part of the step
@@ -94,11 +98,11 @@ class Step:
         with self.part(title):
             self._check(wanted, title)
 
-    def plan(self, *wanted: Mapping[str, Any] | Release | None) -> Plan:
+    def plan(self, *wanted: Mapping[str, Any] | Patch | Release | None) -> Plan:
         """Work out what would change, and show it. Changes nothing.
 
         Args:
-            wanted: Manifests, or one Helm release; ``None`` where this line needs none.
+            wanted: Manifests and patches, or one Helm release; ``None`` where this line needs none.
 
         Raises:
             PlanError: Another manager owns a field of a manifest.
@@ -110,13 +114,18 @@ class Step:
             self._display(made)
             return made
 
-    def apply(self, plan: Plan) -> None:
+    def apply(self, plan: Plan, *, one_by_one: bool = False) -> None:
         """Carry out a plan, in the mode ``apply``.
 
         The plan is made once more first: what was reviewed is what is applied, or nothing is.
 
+        Args:
+            plan: What to do.
+            one_by_one: Wait after each object until it is ready, and end at the first that is not.
+
         Raises:
             PlanError: The live state no longer yields the plan that was shown.
+            WaitError: One by one, an object did not become ready; those after it were left alone.
         """
         applied = Applied(title="Apply", badge=self.badge)
         with self.part("Apply"):
@@ -126,7 +135,7 @@ class Step:
                 applied.note = "nothing to do: everything is as planned already"
             else:
                 self._still_holds(plan)
-                self._carry_out(plan, applied)
+                self._carry_out(plan, applied, one_by_one=one_by_one)
             self._display(applied)
 
     def wait(
@@ -164,6 +173,20 @@ class Step:
                 self._display(skipped)
             else:
                 self._check(wanted, title)
+
+    @contextmanager
+    def undo_on_failure(self) -> Iterator[None]:
+        """Take back what is applied in here, if anything in here fails; then the failure goes on.
+
+        An interruption is no failure: what was applied stays, and the result says how to undo it.
+        """
+        first = len(self._carried)
+        try:
+            yield
+        except RunbookError:
+            self._take_back(self._carried[first:])
+            del self._carried[first:]
+            raise
 
     def measure(self, *measures: Measure) -> None:
         """Note numbers that were measured; the result and the record have them.
@@ -242,7 +265,7 @@ class Step:
         self._display(verdicts)
         verdicts.require()
 
-    def _make(self, wanted: Sequence[Mapping[str, Any] | Release]) -> Plan:
+    def _make(self, wanted: Sequence[Mapping[str, Any] | Patch | Release]) -> Plan:
         found = [item for item in wanted if isinstance(item, Release)]
         if found and len(wanted) > 1:
             raise UsageError("plan a release by itself", fix="one step.plan(...) for each release")
@@ -262,10 +285,17 @@ class Step:
             fix="run the plan cell again, read it, then apply",
         )
 
-    def _carry_out(self, plan: Plan, applied: Applied) -> None:
+    def _carry_out(self, plan: Plan, applied: Applied, *, one_by_one: bool) -> None:
         """Carry a plan out; whatever happens, show and record what was done."""
+        timeout = float(self.params.timeout)
+
+        def ready(changed: Object) -> None:
+            self.cluster.wait_ready([changed], timeout)
+
+        self._carried.append((plan, applied.done))
         try:
-            carry_out(plan, self.cluster, self.helm, applied, float(self.params.timeout))
+            after = ready if one_by_one else None
+            carry_out(plan, self.cluster, self.helm, applied, timeout=timeout, after=after)
         except BaseException as error:
             stopped = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             left = len(plan.pending) - applied.changed
@@ -280,10 +310,31 @@ class Step:
             undo = [c.undo for c in reversed(applied.done) if c.undo]
             self._undo[:0] = list(plan.undo) if plan.release and applied.done else undo
 
-    def _awaited(self, item: Mapping[str, Any] | Release | Plan) -> list[Object]:
+    def _take_back(self, carried: Sequence[tuple[Plan, list[Change]]]) -> None:
+        """Take plans back, the last one first, and wait until what they touched is ready again."""
+        undone = Applied(title="Undone", badge=self.badge)
+        timeout = float(self.params.timeout)
+        for plan, done in reversed([entry for entry in carried if entry[1]]):
+            take_back(plan, done, self.cluster, self.helm, undone, timeout=timeout)
+            back = [change for change in done if change in undone.done]
+            gone = {c.undo for c in back} | (set(plan.undo) if plan.release and back else set())
+            self._undo = [text for text in self._undo if text not in gone]
+        touched = [reference(c.inverse) for c in undone.done if c.inverse is not None]
+        touched = [obj for obj in touched if has_rule(obj["apiVersion"], obj["kind"])]
+        try:
+            self.cluster.wait_ready(touched, timeout)
+        except WaitError as error:
+            late = f"taken back, but {error.what}: {error.why}"
+            undone.note = "\n".join(filter(None, [undone.note, late]))
+        if undone.done or undone.note:
+            self._display(undone)
+
+    def _awaited(self, item: Mapping[str, Any] | Patch | Release | Plan) -> list[Object]:
         if isinstance(item, Plan):
             whole = [item.release] if item.release else item.objects
             return [obj for part in whole for obj in self._awaited(part)]
+        if isinstance(item, Patch):
+            return [item.reference]
         if isinstance(item, Release):
             return workloads(self.cluster, self.helm, item)
         return [dict(item)]

@@ -40,9 +40,10 @@ from runbook.errors import (
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-__all__ = ["APPLY_PATCH", "Page", "Reply", "Transport", "Wanted"]
+__all__ = ["APPLY_PATCH", "JSON_PATCH", "Page", "Reply", "Transport", "Wanted"]
 
 APPLY_PATCH = "application/apply-patch+yaml"
+JSON_PATCH = "application/json-patch+json"
 
 _CONNECT = 10.0  # seconds until a connection must stand
 _READ = 60.0  # seconds between two bytes of an answer

@@ -227,7 +227,7 @@ def test_a_helm_install_that_was_killed_is_taken_up_again(
     helm = open_helm(cluster)
     plan = plan_release(helm, cluster, release)
     assert plan.interrupted == "sh.helm.release.v1.demo.v1"
-    carry_out(plan, cluster, helm, Applied("Apply"), 60)
+    carry_out(plan, cluster, helm, Applied("Apply"), timeout=60)
     stored = helm.release("demo", home)
     assert stored is not None
     assert (stored.revision, stored.status) == (1, "deployed")

@@ -51,7 +51,7 @@ def demo(cluster: Cluster, request: pytest.FixtureRequest, tmp_path: Path) -> Re
 
 def apply(plan: Plan, cluster: Cluster, helm: Helm) -> Applied:
     applied = Applied("Apply")
-    carry_out(plan, cluster, helm, applied, 60)
+    carry_out(plan, cluster, helm, applied, timeout=60)
     return applied
 
 
