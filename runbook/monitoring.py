@@ -8,6 +8,7 @@ from typing import Any
 
 from runbook.checks import Context
 from runbook.readiness import condition
+from runbook.selectors import selects
 
 __all__ = [
     "API_VERSION",
@@ -17,7 +18,6 @@ __all__ = [
     "find_monitoring",
     "monitor_labels",
     "prometheus_url",
-    "selects",
     "selects_namespace",
 ]
 
@@ -127,18 +127,6 @@ def monitor_labels(found: Sequence[Monitoring]) -> dict[str, str]:
     return labels
 
 
-def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Tell whether a label selector of a Prometheus object selects labels.
-
-    An absent selector selects nothing, an empty one everything (prometheus-operator, API of the
-    Prometheus object).
-    """
-    if selector is None:
-        return False
-    equal = all(labels.get(k) == v for k, v in (selector.get("matchLabels") or {}).items())
-    return equal and all(_fits(rule, labels) for rule in selector.get("matchExpressions") or [])
-
-
 def selects_namespace(context: Context, one: Monitoring, namespace: str) -> bool:
     """Tell whether a Prometheus object looks for PodMonitors in a namespace.
 
@@ -188,16 +176,3 @@ def _port(service: Object) -> int:
     named = {one.get("name"): one["port"] for one in ports}
     first = next((named[name] for name in _PORTS if name in named), None)
     return int(first or (ports[0]["port"] if ports else 0))
-
-
-def _fits(rule: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    key, values = rule.get("key", ""), rule.get("values") or []
-    match rule.get("operator"):
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case _:
-            return key not in labels

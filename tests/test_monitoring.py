@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fake_context import FakeCluster, conditions, context, obj
 
-from runbook import monitoring
+from runbook import monitoring, selectors
 
 NAME = "kube-prometheus-stack-prometheus"
 
@@ -104,7 +104,7 @@ def test_labels_that_are_selected(selector: Any, labels: dict[str, str]) -> None
     found = monitoring.Monitoring("p", "ns", "", {"podMonitorSelector": selector})
     assert monitoring.monitor_labels([found]) == labels
     if selector is not None:
-        assert monitoring.selects(selector, labels)
+        assert selectors.selects(selector, labels)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_labels_that_are_selected(selector: Any, labels: dict[str, str]) -> None
     ],
 )
 def test_selectors(selector: Any, labels: dict[str, str], expected: bool) -> None:
-    assert monitoring.selects(selector, labels) is expected
+    assert selectors.selects(selector, labels) is expected
 
 
 def test_an_absent_namespace_selector_means_the_own_namespace() -> None:

@@ -1,21 +1,14 @@
-"""What a Linkerd proxy says of itself: the text of ``:4191/metrics``, names of 2.11 to 2.20.
-
-Only the lines of a few counters and gauges are looked at, of some thousands. The format is
-Prometheus' text exposition format 0.0.4, which proxies of every line answer with.
-"""
+"""What a Linkerd proxy says of itself: the text of ``:4191/metrics``, names of 2.11 to 2.20."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 
 from runbook.bench.snapshot import Proxy
+from runbook.linkerd.metrics import samples
 
-__all__ = ["PORT", "read", "samples"]
-
-PORT = 4191
-"""Of the admin server of every proxy."""
+__all__ = ["read"]
 
 _GAUGES = {
     "process_cpu_seconds_total": "CPU time",
@@ -24,33 +17,6 @@ _GAUGES = {
 }
 _CLOCK = "process_clock_time_seconds"  # only newer proxies have it
 _REQUESTS = "request_total"
-_LINE = re.compile(
-    r"(?P<name>[a-zA-Z_:][\w:]*)\s*(?:\{(?P<labels>(?:[^\"}]|\"(?:\\.|[^\"\\])*\")*)\})?"
-    r"\s*(?P<value>\S+)(?:\s+-?\d+)?\s*(?:#.*)?"
-)
-_LABEL = re.compile(r"([a-zA-Z_]\w*)\s*=\s*\"((?:\\.|[^\"\\])*)\"")
-_ESCAPE = re.compile(r"\\(.)")
-
-
-def samples(text: str, names: Collection[str]) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Give name, labels and value of each sample of some metrics; other lines are left out.
-
-    >>> list(samples('up{job="a"} 1', {"up"}))
-    [('up', {'job': 'a'}, 1.0)]
-    """
-    wanted = tuple(names)
-    for line in text.split("\n"):  # not splitlines: labels may hold other ends of lines
-        if not line.startswith(wanted):
-            continue
-        found = _LINE.fullmatch(line)
-        if found is None or found["name"] not in names:
-            continue
-        try:
-            value = float(found["value"])
-        except ValueError:
-            continue
-        labels = {name: _unescaped(raw) for name, raw in _LABEL.findall(found["labels"] or "")}
-        yield found["name"], labels, value
 
 
 def read(text: str, now: float) -> tuple[Proxy, tuple[str, ...]]:
@@ -92,7 +58,3 @@ def _proxy(gauges: Mapping[str, float], secured: float, plain: float, now: float
         plain=plain if gauges else None,
         time=gauges.get(_CLOCK, now),
     )
-
-
-def _unescaped(raw: str) -> str:
-    return _ESCAPE.sub(lambda found: {"n": "\n"}.get(found[1], found[1]), raw)

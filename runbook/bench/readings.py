@@ -19,6 +19,7 @@ from typing import Protocol
 from runbook.bench import hosts, kubelet, proxy_metrics
 from runbook.bench.snapshot import Host, Proxy, Snapshot, Usage
 from runbook.errors import RunbookError
+from runbook.linkerd.metrics import PORT
 
 __all__ = ["Reader", "take"]
 
@@ -114,7 +115,7 @@ def _node(
 
 def _proxy(found: _Found, cluster: Reader, pod: str, clock: Callable[[], float]) -> None:
     namespace, _, name = pod.partition("/")
-    path = f"/api/v1/namespaces/{namespace}/pods/{name}:{proxy_metrics.PORT}/proxy/metrics"
+    path = f"/api/v1/namespaces/{namespace}/pods/{name}:{PORT}/proxy/metrics"
     text = cluster.read(path)
     proxy, absent = proxy_metrics.read(text if isinstance(text, str) else "", clock())
     with found.lock:

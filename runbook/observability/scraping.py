@@ -19,12 +19,12 @@ from runbook.monitoring import (
     find_monitoring,
     monitor_labels,
     prometheus_url,
-    selects,
     selects_namespace,
 )
 from runbook.observability import monitors
 from runbook.prometheus import Prometheus, Target, connect_prometheus
 from runbook.prometheus.address import parse, service_of
+from runbook.selectors import selects
 
 __all__ = [
     "monitors_possible",
