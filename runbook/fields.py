@@ -18,6 +18,7 @@ __all__ = [
     "Names",
     "Numbers",
     "OptionalDuration",
+    "OptionalLabel",
     "OptionalSubdomain",
     "Subdomain",
     "Text",
@@ -103,6 +104,10 @@ def _label(value: str) -> str:
     return value
 
 
+def _optional_label(value: str) -> str:
+    return _label(value) if value else value
+
+
 def _subdomain(value: str) -> str:
     if len(value) > 253 or not all(_LABEL.fullmatch(part) for part in value.split(".")):
         raise ValueError(
@@ -135,6 +140,7 @@ def _line(value: str) -> str:
 Text = Annotated[str, AfterValidator(_literal)]
 Duration = Annotated[str, AfterValidator(_duration)]
 Label = Annotated[str, AfterValidator(_label)]
+OptionalLabel = Annotated[str, AfterValidator(_optional_label)]
 Subdomain = Annotated[str, AfterValidator(_subdomain)]
 OptionalSubdomain = Annotated[str, AfterValidator(_optional_subdomain)]
 LineName = Annotated[str, AfterValidator(_line)]

@@ -19,6 +19,7 @@ from runbook import notebooks, releases
 from runbook.bench_params import BenchParams
 from runbook.errors import ParameterError
 from runbook.fields import Duration, Label, LineName, Subdomain, Text, field, seconds
+from runbook.mesh_params import MeshParams
 from runbook.viz_params import VizParams
 from runbook.yaml12 import Origin, YamlError, parse_mapping
 
@@ -118,7 +119,7 @@ class _InstallParams(BaseModel):
         return self
 
 
-class Params(BenchParams, VizParams, _InstallParams):
+class Params(BenchParams, MeshParams, VizParams, _InstallParams):
     """Every parameter of the runbook, with its default."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)

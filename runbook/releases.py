@@ -127,6 +127,10 @@ class Line:
         run_as_root: Whether ``linkerd-init`` runs as root by default.
         iptables_mode: Default of ``proxyInit.iptablesMode``.
         native_sidecar: Whether the proxy is a native sidecar by default.
+        native_annotations: Annotations of a pod that decide about that, the first one present wins.
+        token_projection: Whether the proxy brings a token of its own, so that pods without a
+            service account token can be meshed (value ``identity.serviceAccountTokenProjection``).
+        shutdown_endpoint: Whether a proxy ends on ``POST /shutdown`` unless told otherwise.
         gateway_api: Who brings the Gateway API CRDs: nobody needs them, Linkerd bundles them,
             or the cluster's owner installs them.
         gateway_range: Oldest and newest Gateway API bundle the line documents.
@@ -163,6 +167,9 @@ class Line:
     run_as_root: bool = False
     iptables_mode: Literal["legacy", "nft"] = "legacy"
     native_sidecar: bool = False
+    native_annotations: tuple[str, ...] = ()
+    token_projection: bool = True
+    shutdown_endpoint: bool = False
     gateway_api: Literal["unused", "bundled", "external"] = "external"
     gateway_range: tuple[str, str] = ("", "")
     gateway_value: str = ""
@@ -229,6 +236,13 @@ _ADMIN_NAMES = {  # renamed in edge-25.6.3
 }
 
 
+_NATIVE = (  # pkg/k8s/labels.go; the stages came one after another, and the latest wins
+    "config.linkerd.io/proxy-enable-native-sidecar",
+    "config.beta.linkerd.io/proxy-enable-native-sidecar",
+    "config.alpha.linkerd.io/proxy-enable-native-sidecar",
+)
+
+
 def _edge(version: str) -> tuple[Chart, ...]:
     """Give the two charts of an edge release; they share one calendar version."""
     return (
@@ -263,6 +277,8 @@ LINES: tuple[Line, ...] = (
         cluster_networks=_NETWORKS,
         injector_skips=(),
         run_as_root=True,
+        token_projection=False,
+        shutdown_endpoint=True,
         gateway_api="unused",
         pod_security=False,
         admin_ports={**_ONE_ADMIN_NAME, "policy": "admin"},
@@ -285,6 +301,7 @@ LINES: tuple[Line, ...] = (
         jaeger=Chart("linkerd-jaeger", "linkerd-jaeger", "30.12.11"),
         viz_admin_port="admin-http",
         namespace_job_optional=False,
+        shutdown_endpoint=True,
         cluster_networks=_NETWORKS,
         gateway_api="bundled",
         gateway_value="enableHttpRoutes",
@@ -302,6 +319,7 @@ LINES: tuple[Line, ...] = (
         viz=Chart("linkerd-viz", "linkerd-viz", "2025.10.7"),
         cluster_networks=f"{_NETWORKS},fd00::/8",
         iptables_mode="nft",
+        native_annotations=_NATIVE[1:],
         gateway_range=("1.1.1", "1.2.1"),
         gateway_value="installGatewayAPI",
         admin_ports=_ADMIN_NAMES,
@@ -319,6 +337,7 @@ LINES: tuple[Line, ...] = (
         cluster_networks=f"{_NETWORKS},fd00::/8",
         iptables_mode="nft",
         native_sidecar=True,
+        native_annotations=_NATIVE,
         gateway_range=("1.2.1", "1.5.1"),
         gateway_value="installGatewayAPI",
         admin_ports=_ADMIN_NAMES,

@@ -10,11 +10,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "runbook"
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "yaml12", "notebooks", "imports", "forsaken"}),
+    frozenset({"errors", "yaml12", "notebooks", "notebook_table", "imports", "forsaken"}),
     frozenset(
         {
             "params",
             "bench_params",
+            "mesh_options",
+            "mesh_params",
             "viz_params",
             "fields",
             "releases",
@@ -29,10 +31,12 @@ LAYERS: tuple[frozenset[str], ...] = (
         {
             "plan",
             "changes",
+            "patches",
             "diff",
             "checks",
             "manifests",
             "monitoring",
+            "selectors",
             "certs",
             "proofs",
         }
@@ -43,6 +47,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"linkerd"}),
     frozenset({"observability"}),
+    frozenset({"meshing"}),
     frozenset({"bench"}),
     frozenset({"step", "cells", "applied", "result"}),
     frozenset({"benchmark"}),

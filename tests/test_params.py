@@ -236,7 +236,7 @@ def test_the_schema_describes_every_parameter():
     assert set(schema["properties"]) == set(Params.model_fields)
     for name, field in schema["properties"].items():
         assert field["description"], name
-        assert "default" in field or name in ("values", "viz_values"), name
+        assert "default" in field or name in ("values", "viz_values", "mesh_options"), name
     assert schema["properties"]["timeout"]["unit"] == "seconds"
     assert "edge-2.20" in schema["properties"]["line"]["enum"]
     assert schema["additionalProperties"] is False
