@@ -15,6 +15,7 @@ __all__ = [
     "certs",
     "linkerd",
     "manifests",
+    "meshing",
     "observability",
     "open_step",
     "show_steps",

@@ -108,9 +108,10 @@ class Cluster:
         return self._one("GET", "get", resource, name, namespace)
 
     def find(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
-        """Read an object, ``None`` if it, its namespace or its kind does not exist."""
+        """Read an object, ``None`` if it, its namespace or its kind does not exist, or no name."""
         try:
-            return self.get(api_version, kind, name, namespace)
+            # Without a name the path would be that of the list.
+            return self.get(api_version, kind, name, namespace) if name else None
         except NotFoundError:
             return None
 

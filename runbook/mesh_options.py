@@ -30,11 +30,13 @@ class Option:
         form: What its value must be, in words.
         fits: Whether a value has that form.
         since: First of this runbook's lines whose injector reads it, such as ``2.11``.
+        inherited: Whether pods take it from their namespace.
     """
 
     form: str
     fits: Callable[[str], bool]
     since: str = "2.11"
+    inherited: bool = True
 
 
 def _form(pattern: re.Pattern[str]) -> Callable[[str], bool]:
@@ -83,7 +85,7 @@ OPTIONS: Mapping[str, Option] = {
     "proxy-require-identity-inbound-ports": Option(*_LIST),
     "proxy-cpu-request": Option(*_SIZE),
     "proxy-cpu-limit": Option(*_SIZE),
-    "proxy-cpu-ratio-limit": Option('a fraction such as "0.5"', _form(_QUANTITY), "2.19"),
+    "proxy-cpu-ratio-limit": Option('a fraction such as "0.5"', _form(_QUANTITY), "2.19", False),
     "proxy-memory-request": Option(*_SIZE),
     "proxy-memory-limit": Option(*_SIZE),
     "proxy-ephemeral-storage-request": Option(*_SIZE, "2.14"),
@@ -110,7 +112,7 @@ OPTIONS: Mapping[str, Option] = {
     "proxy-disable-outbound-protocol-detect-timeout": Option(*_BOOLEAN, "2.14"),
     "proxy-disable-inbound-protocol-detect-timeout": Option(*_BOOLEAN, "2.14"),
     "shutdown-grace-period": Option(*_TIME, "2.14"),
-    "close-wait-timeout": Option(*_TIME),
+    "close-wait-timeout": Option(*_TIME, inherited=False),
     "proxy-metrics-hostname-labels": Option(*_BOOLEAN, "2.19"),
     "proxy-additional-env": Option("a JSON list of EnvVar", _environment, "2.20"),
     "control-port": Option(*_NUMBER),

@@ -147,9 +147,7 @@ def is_native(pod: Mapping[str, Any], namespace: Mapping[str, Any], injector: In
 
 def _unasked(pod: Mapping[str, Any], namespace: Mapping[str, Any], injector: Injector) -> str:
     """Say why the webhook would not be asked at all."""
-    meta = namespace["metadata"]
-    labels = {"kubernetes.io/metadata.name": meta["name"], **(meta.get("labels") or {})}
-    if not selects(injector.namespace_selector, labels):
+    if not injector.selects(namespace):
         return "namespace_not_selected"
     if not selects(injector.object_selector, pod["metadata"].get("labels") or {}):
         return "pod_not_selected"

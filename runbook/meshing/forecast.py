@@ -9,6 +9,7 @@ from typing import Any
 from runbook import show
 from runbook.checks import Context
 from runbook.linkerd.pods import PROXY, containers, has_proxy, name
+from runbook.mesh_options import OPTIONS, PREFIX
 from runbook.meshing.decision import Decision, Mode, decide
 from runbook.meshing.injector import Injector
 from runbook.meshing.workloads import Workload
@@ -128,7 +129,7 @@ def fates(
             over = (one.get("status") or {}).get("phase") in _OVER
             alone = workload.kind == "Pod" and has_proxy(one)  # nobody makes it anew
             seen = now(one)
-            current = alone or seen == becomes(decision)
+            current = alone or (seen == becomes(decision) and _has_options(one, pod, namespace))
             yield Fate(workload, name(one), seen, decision, current, over)
 
 
@@ -147,6 +148,30 @@ def now(pod: Mapping[str, Any]) -> str:
             on = {entry["name"] for entry in spec.get("env") or () if entry.get("value") == "true"}
             return becomes(Decision(mode=mode, ingress=_INGRESS_MODE in on))
     return "not meshed"
+
+
+def _has_options(
+    pod: Mapping[str, Any], wanted: Mapping[str, Any], namespace: Mapping[str, Any]
+) -> bool:
+    """Tell whether a meshed pod was made with the options its namespace has now.
+
+    The injector copies those that a pod does not set itself (``AppendNamespaceAnnotations``).
+    """
+    has, own = _notes(pod), _notes(wanted)
+    return not has_proxy(dict(pod)) or all(
+        has.get(key) == value
+        for key, value in _notes(namespace).items()
+        if key.startswith(PREFIX) and key not in own and _is_inherited(key)
+    )
+
+
+def _is_inherited(key: str) -> bool:
+    option = OPTIONS.get(key.removeprefix(PREFIX))
+    return option is not None and option.inherited
+
+
+def _notes(obj: Mapping[str, Any]) -> Mapping[str, str]:
+    return obj["metadata"].get("annotations") or {}
 
 
 def _automounts(context: Context, workload: Workload, pod: Mapping[str, Any]) -> bool:

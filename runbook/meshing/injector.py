@@ -14,6 +14,7 @@ from runbook.checks import Context
 from runbook.linkerd.installed import read_config
 from runbook.linkerd.outcomes import Object
 from runbook.releases import WEBHOOKS, Line
+from runbook.selectors import selects
 
 __all__ = ["Injector", "of_line", "read_injector"]
 
@@ -51,6 +52,12 @@ class Injector:
     shutdown: bool = False
     ignores_failure: bool = True
     init_sidecars: bool = True
+
+    def selects(self, namespace: Mapping[str, Any]) -> bool:
+        """Tell whether the webhook is asked about pods of a namespace."""
+        meta = namespace["metadata"]
+        labels = {_NAME: meta["name"], **(meta.get("labels") or {})}
+        return selects(self.namespace_selector, labels)
 
 
 def of_line(line: Line) -> Injector:

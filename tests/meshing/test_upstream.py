@@ -82,3 +82,16 @@ def test_options_exist_from_the_line_they_name(line: Line) -> None:
     internal = {"admission-webhooks", "enable-gateway", "disable-identity"}
     images = {name for name in names(line) if name.startswith(("init-image", "debug-image"))}
     assert names(line) - ours <= internal | images
+
+
+def test_options_that_pods_take_from_their_namespace(line: Line) -> None:
+    labels = (tree(line) / "pkg/k8s/labels.go").read_text()
+    constants = dict(re.findall(r'(\w+)\s+= ProxyConfigAnnotationsPrefix \+ "/([a-z-]+)"', labels))
+    source = (tree(line) / "pkg/inject/inject.go").read_text()
+    block = re.search(r"ProxyAnnotations = \[\]string{(.*?)}", source, re.DOTALL)
+    assert block is not None
+    inherited = {
+        constants[name] for name in re.findall(r"k8s\.(\w+)", block[1]) if name in constants
+    }
+    known = names(line) & set(OPTIONS)
+    assert {name for name in known if OPTIONS[name].inherited} == inherited & set(OPTIONS)
