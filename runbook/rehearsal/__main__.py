@@ -40,6 +40,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: ended.set())
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     twin = Twin(
+        services=True,
         directory=directory,
         kubernetes_version=arguments.kubernetes_version,
         persist=arguments.persist,

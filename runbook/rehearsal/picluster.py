@@ -1,7 +1,7 @@
 """The Raspberry Pi K3s cluster of the seed document: one master, four workers, before Linkerd.
 
-What K3s, cert-manager and kube-prometheus-stack install is described in ``pi/*.yaml``; nodes are
-made here.
+What K3s and cert-manager install is described in ``pi/*.yaml``, what was installed with Helm in
+``charts/services``; nodes are made here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from runbook.rehearsal.client import Object
+from runbook.rehearsal.installed import MONITORING, RELEASES, read
 
 __all__ = ["MARKER", "NODES", "definitions", "objects"]
 
@@ -32,21 +33,30 @@ NODES = ("master", "node1", "node2", "node3", "node4")
 _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
 
-def objects(kubernetes_version: str) -> list[Object]:
+def objects(kubernetes_version: str, *, services: bool = False) -> list[Object]:
     """Give the objects of the cluster, in the order to create them.
 
     Args:
         kubernetes_version: Such as ``1.35``.
+        services: Also what its owner runs on it: exporters, Longhorn, Velero, Elasticsearch and
+            Kibana, Fluent Bit, and Helm's records of what was installed with Helm.
     """
     minor = int(kubernetes_version.split(".")[1])
     result: list[Object] = [_namespace("cert-manager")]
     result += definitions(minor)
     result += [_node(number, minor) for number in range(len(NODES))]
     result += [_storage_class(), _marker(), _authentication(), _traefik_class()]
+    result += [_packaged(name) for name in ("traefik-crd", "traefik")]
     for entry in _read("workloads.yaml"):
         result += _workload(entry)
-    namespace, *rest = _read("monitoring.yaml")
-    return [*result, namespace, _grafana_password(), *rest]
+    result += [_namespace(MONITORING.namespace), _grafana_password()]
+    if not services:
+        return [*result, *read(MONITORING.directory / "templates" / "stack.yaml")]
+    others = [one.namespace for one in RELEASES if one is not MONITORING]
+    result += [_namespace(name) for name in others]
+    for release in RELEASES:
+        result += [*release.objects(), release.record()]
+    return [*result, *_read("logging.yaml")]
 
 
 def definitions(minor: int) -> list[Object]:
@@ -267,6 +277,23 @@ def _grafana_password() -> Object:
         },
         "type": "Opaque",
         "data": {key: b64encode(value.encode()).decode() for key, value in found.items()},
+    }
+
+
+def _packaged(name: str) -> Object:
+    """Make the HelmChart of something that K3s packages."""
+    values = (
+        'global:\n  systemDefaultRegistry: ""\n'
+        "providers:\n  kubernetesIngress:\n    publishedService:\n      enabled: true\n"
+        "priorityClassName: system-cluster-critical\n"
+    )
+    url = f"https://%{{KUBERNETES_API}}%/static/charts/{name}-37.1.1+up37.1.0.tgz"
+    spec = {"chart": url, **({"valuesContent": values} if name == "traefik" else {})}
+    return {
+        "apiVersion": "helm.cattle.io/v1",
+        "kind": "HelmChart",
+        "metadata": {"name": name, "namespace": "kube-system"},
+        "spec": spec,
     }
 
 

@@ -51,6 +51,7 @@ class Twin:
         controllers: Run the controllers.
         content: Fill the cluster as the Raspberry Pi cluster of the documentation; otherwise it
             is a bare API server.
+        services: With it, what its owner runs on it: Longhorn, Velero, Elasticsearch and so on.
 
     Attributes:
         url: Address of the API server, once started.
@@ -69,6 +70,7 @@ class Twin:
         kubelet: bool = True,
         controllers: bool = True,
         content: bool = True,
+        services: bool = False,
     ) -> None:
         self.kubernetes_version = kubernetes_version
         self.url = ""
@@ -79,6 +81,7 @@ class Twin:
         self._directory = directory
         self._persist = persist
         self._kubelet, self._controllers, self._content = kubelet, controllers, content
+        self._services = services
         self._store = Store()
         self._saver: Saver | None = None
         self.backend = Switch()
@@ -173,7 +176,7 @@ class Twin:
             if self._handle.kubelet is not None:
                 self.backend.to = self._handle.kubelet
         if self._content:
-            for obj in picluster.objects(self.kubernetes_version):
+            for obj in picluster.objects(self.kubernetes_version, services=self._services):
                 self._ensure(client, obj)
         if self._handle is not None and self._content:
             self._handle.settled(_SETTLE_SECONDS)

@@ -15,6 +15,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from runbook.rehearsal import Twin
+from runbook.rehearsal.installed import RELEASES
 
 TEMPLATES = {
     "deployment.yaml": """
@@ -113,7 +114,8 @@ def core(api_client: client.ApiClient) -> client.CoreV1Api:
 def test_the_chart_repository_is_one(pi_cluster: Twin, tmp_path: Path) -> None:
     index = helm.repo_index(pi_cluster.chart_repository)
     control_plane = {"linkerd-crds", "linkerd-control-plane", "linkerd2"}
-    assert set(index["entries"]) == control_plane | {"linkerd-viz", "linkerd-jaeger"}
+    services = {one.name for one in RELEASES}
+    assert set(index["entries"]) == control_plane | {"linkerd-viz", "linkerd-jaeger"} | services
     repository = {"repo_url": pi_cluster.chart_repository, "destination": tmp_path}
     helm.pull("linkerd-control-plane", version="2025.10.7", **repository)
     with helm.Chart.load(tmp_path / "linkerd-control-plane-2025.10.7.tgz") as older:

@@ -6,6 +6,8 @@ not from how they are written. One template source per chart serves every releas
 - ``lines.yaml`` says which charts a line has, their versions, and how a line differs from the one
   before it: value keys (``values``), facts its templates ask for (``facts``) and CRDs (``crds``).
   ``linkerd-viz`` and ``linkerd-jaeger`` have one of their own.
+- ``services`` has the charts of what runs on the cluster already, as they stand
+  (``runbook.rehearsal.installed``).
 - A chart's templates read those facts from ``line.yaml`` and the CRD table from ``crds.yaml``,
   which ``build`` writes into each package. What several charts share is in ``common`` and
   ``extension``.
@@ -44,7 +46,7 @@ class Package:
     """One version of one chart, ready to be written as ``<name>-<version>.tgz``.
 
     Attributes:
-        line: The release line it belongs to, for example ``edge-2.20``.
+        line: The release line it belongs to, for example ``edge-2.20``; empty for a service.
         metadata: Its ``Chart.yaml``.
         files: Path inside the chart directory to content.
     """
@@ -111,6 +113,17 @@ def packages() -> Iterator[Package]:
     ]
     for charts in reversed(found):
         yield from charts
+    for directory in sorted((SOURCES / "services").iterdir()):
+        yield _service(directory)
+
+
+def _service(directory: Path) -> Package:
+    """Pack a chart that is the same for every line, as it stands."""
+    files = {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*.yaml"))
+    }
+    return Package(line="", metadata=yaml.safe_load(files["Chart.yaml"]), files=files)
 
 
 def _grown(lines: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

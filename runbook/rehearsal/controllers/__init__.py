@@ -16,8 +16,11 @@ from runbook.rehearsal.controllers.cronjobs import CronJobs
 from runbook.rehearsal.controllers.daemonsets import DaemonSets
 from runbook.rehearsal.controllers.deployments import Deployments
 from runbook.rehearsal.controllers.disruption import Budgets
+from runbook.rehearsal.controllers.eck import Elasticsearches, Kibanas
 from runbook.rehearsal.controllers.garbage import GarbageCollector
+from runbook.rehearsal.controllers.helmcharts import HelmCharts
 from runbook.rehearsal.controllers.jobs import Jobs
+from runbook.rehearsal.controllers.longhorn import Longhorn
 from runbook.rehearsal.controllers.manager import Key, Manager
 from runbook.rehearsal.controllers.namespaces import Namespaces
 from runbook.rehearsal.controllers.nodes import Nodes
@@ -115,6 +118,10 @@ def start(
         Requests(cluster),
         Certificates(cluster, faults),
         Prometheuses(cluster),
+        Longhorn(cluster, faults),
+        Elasticsearches(cluster),
+        Kibanas(cluster),
+        HelmCharts(cluster),
     ):
         manager.add(controller)
     manager.observe(garbage.changed)

@@ -183,3 +183,15 @@ def _term(term: Object, labels: Mapping[str, str]) -> bool:
         "Lt": lambda: own is not None and int(own) < int(values[0]),
     }
     return tests[term["operator"]]()
+
+
+def within(wanted: object, live: object) -> bool:
+    """Tell whether all that is wanted is there; defaults the API server has added do not count."""
+    if isinstance(wanted, dict):
+        known = live if isinstance(live, dict) else {}
+        return all(within(value, known.get(name)) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        others = live if isinstance(live, list) else []
+        pairs = zip(wanted, others, strict=False)
+        return len(wanted) == len(others) and all(within(one, other) for one, other in pairs)
+    return wanted == live

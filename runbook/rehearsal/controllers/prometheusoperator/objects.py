@@ -63,7 +63,11 @@ def stateful_set(prometheus: Object) -> Object:
     labels = {**selector, "app.kubernetes.io/version": version}
     own = prometheus["metadata"].get("labels") or {}
     mode = {"operator.prometheus.io/mode": "server"}
-    notes = {"kubectl.kubernetes.io/default-container": "prometheus"}
+    given = spec.get("podMetadata") or {}
+    notes = {
+        "kubectl.kubernetes.io/default-container": "prometheus",
+        **(given.get("annotations") or {}),
+    }
     return {
         "metadata": {
             **_meta(prometheus, prefixed(prometheus)),
@@ -75,7 +79,10 @@ def stateful_set(prometheus: Object) -> Object:
             "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": selector},
             "template": {
-                "metadata": {"labels": labels, "annotations": notes},
+                "metadata": {
+                    "labels": {**(given.get("labels") or {}), **labels},
+                    "annotations": notes,
+                },
                 "spec": _pod(prometheus),
             },
         },

@@ -86,7 +86,9 @@ class Prometheuses:
             self._cluster.client.create(resource, wanted)
             return
         patch = {
-            field: wanted[field] for field in fields if not _within(wanted[field], live.get(field))
+            field: wanted[field]
+            for field in fields
+            if not kinds.within(wanted[field], live.get(field))
         }
         if patch:
             self._cluster.client.patch(resource, name, patch, namespace)
@@ -127,18 +129,6 @@ class Prometheuses:
             "conditions": conditions,
         }
         self._cluster.set_status(PROMETHEUSES, prometheus, status)
-
-
-def _within(wanted: object, live: object) -> bool:
-    """Tell whether all that is wanted is there; defaults the API server has added do not count."""
-    if isinstance(wanted, dict):
-        known = live if isinstance(live, dict) else {}
-        return all(_within(value, known.get(name)) for name, value in wanted.items())
-    if isinstance(wanted, list):
-        others = live if isinstance(live, list) else []
-        pairs = zip(wanted, others, strict=False)
-        return len(wanted) == len(others) and all(_within(one, other) for one, other in pairs)
-    return wanted == live
 
 
 def _why(pod: Object) -> str:
