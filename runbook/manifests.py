@@ -19,6 +19,7 @@ __all__ = [
     "crds_values",
     "extension_namespace",
     "identity_issuer",
+    "injector_selector",
     "issuer_ref",
     "namespace",
     "private_key",
@@ -155,6 +156,8 @@ def control_plane_values(
         values |= {"installNamespace": False, "namespace": params.linkerd_namespace}
     if params.trust_domain != "cluster.local":
         values["identityTrustDomain"] = params.trust_domain
+    if params.inject_kube_system and line.injector_skips:
+        values["proxyInjector"] = {"namespaceSelector": injector_selector()}
     if monitor_labels is not None:
         values["podMonitor"] = {
             "enabled": True,
@@ -163,6 +166,24 @@ def control_plane_values(
             "labels": dict(monitor_labels),
         }
     return merge_values(values, extra or {})
+
+
+def injector_selector() -> Object:
+    """Give the selector of an injector that looks at kube-system (charts from 2.12 on do not).
+
+    Helm replaces lists as a whole, so what is to stay is said again: cert-manager stays out, since
+    it must be able to start before the injector.
+    """
+    return {
+        "matchExpressions": [
+            {
+                "key": "config.linkerd.io/admission-webhooks",
+                "operator": "NotIn",
+                "values": ["disabled"],
+            },
+            {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["cert-manager"]},
+        ]
+    }
 
 
 def scrape_timeout(interval: str) -> str:

@@ -1,7 +1,8 @@
 """When an object of a kind counts as ready, and when its own status says that it never will.
 
 The rules for workloads are those of ``kubectl rollout status``; cert-manager's conditions are
-described in its API reference (``CertificateCondition``).
+described in its API reference (``CertificateCondition``), the status of Elasticsearch and Kibana in
+that of ECK.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 __all__ = ["Readiness", "condition", "describe", "has_rule", "is_observed", "readiness"]
 
 Object = dict[str, Any]
+
+_CHANGING = "ApplyingChanges"  # phase of ECK's objects while it replaces pods
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,18 @@ def _active(obj: Object) -> bool:
     return bool((obj.get("status") or {}).get("phase") == "Active")
 
 
+def _eck_met(obj: Object) -> bool:
+    status = obj.get("status") or {}
+    return is_observed(obj) and status.get("health") == "green" and status.get("phase") != _CHANGING
+
+
+def _eck_seen(obj: Object) -> str:
+    status = obj.get("status") or {}
+    return f"health {status.get('health', 'unknown')}, phase {status.get('phase', 'unknown')}"
+
+
 _EXISTS = Readiness("present", _exists, _nothing, describe)
+_ECK = Readiness("healthy", _eck_met, _nothing, _eck_seen)
 _READY = Readiness("ready", _true("Ready"), _nothing, describe)
 _RULES: dict[tuple[str, str], Readiness] = {
     ("", "Namespace"): Readiness("active", _active, _nothing, describe),
@@ -196,6 +210,8 @@ _RULES: dict[tuple[str, str], Readiness] = {
     ("apiextensions.k8s.io", "CustomResourceDefinition"): Readiness(
         "established", _true("Established"), _crd_failed, describe
     ),
+    ("elasticsearch.k8s.elastic.co", "Elasticsearch"): _ECK,
+    ("kibana.k8s.elastic.co", "Kibana"): _ECK,
     ("apiregistration.k8s.io", "APIService"): Readiness(
         "available", _true("Available"), _nothing, describe
     ),

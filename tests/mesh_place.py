@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from runbook import checks, linkerd, manifests
 from runbook.checks import Outcome
-from runbook.patches import Patch, inverse
 from runbook.rehearsal import Twin
 from runbook.rehearsal.client import Client, Object, Resource
 from runbook.step import Step, open_step
@@ -73,8 +72,17 @@ def manifest(client: Client, resource: Resource, name: str, namespace: str = "")
     return obj
 
 
-def take_back(step: Step, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """Undo a change as its command of kubectl would."""
-    patch: Patch = inverse(before, after)
-    place = (patch.api_version, patch.kind, patch.name, patch.namespace)
-    step.cluster.patch(*place, operations=patch.operations)
+def undo(step: Step) -> None:
+    """Take back what a step did, in the reverse order, as its commands would."""
+    for plan in reversed(step.result().plans):
+        if plan.release is not None and not plan.empty:
+            name, namespace = plan.release.name, plan.release.namespace
+            step.helm.rollback(name, namespace, plan.revision, timeout=60)
+            continue
+        for change in reversed(plan.changes):
+            if change.inverse is not None:
+                patch = change.inverse
+                place = (patch.api_version, patch.kind, patch.name, patch.namespace)
+                step.cluster.patch(*place, operations=patch.operations)
+            elif change.action == "create":
+                step.cluster.delete(change.api_version, change.kind, change.name, change.namespace)

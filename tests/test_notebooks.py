@@ -147,6 +147,11 @@ def test_each_parameter_says_what_it_means(book: Notebook) -> None:
         assert "=" not in meaning
 
 
+def _is_guard(node: ast.AST) -> bool:
+    """``with step.undo_on_failure():`` reads as a sentence, and decides nothing."""
+    return isinstance(node, ast.With) and ast.unparse(node.items[0]) == "step.undo_on_failure()"
+
+
 @ALL
 def test_cells_are_sentences_not_programs(book: Notebook) -> None:
     for cell in cells(book, "code"):
@@ -157,7 +162,11 @@ def test_cells_are_sentences_not_programs(book: Notebook) -> None:
         assert 1 <= len(written) <= 5, cell["id"]
         assert not re.search(r"^\s*[%!]", text, re.MULTILINE), "no magics"
         tree = ast.parse(text)
-        logic = [type(node).__name__ for node in ast.walk(tree) if isinstance(node, LOGIC)]
+        logic = [
+            type(node).__name__
+            for node in ast.walk(tree)
+            if isinstance(node, LOGIC) and not _is_guard(node)
+        ]
         assert not logic, f"{cell['id']} has logic: {logic}"
         called = {
             node.func.id

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from runbook.linkerd.outcomes import Object
-from runbook.meshing.workloads import Workload
+from runbook.meshing.workloads import KINDS, Workload
 from runbook.patches import Patch, edit
 
 __all__ = ["annotate", "annotated", "annotated_namespace", "namespace_patch"]
@@ -51,7 +51,7 @@ def annotated_namespace(live: Mapping[str, Any], wanted: Wanted) -> Object:
 
 def _template(kind: str, obj: Object) -> Object:
     """Give the part of a workload whose metadata its pods get, to be changed in place."""
-    if kind == "Pod":
+    if kind not in KINDS:
         return obj
     spec = obj["spec"]["jobTemplate"]["spec"] if kind == "CronJob" else obj["spec"]
     found: Object = spec["template"]

@@ -110,7 +110,7 @@ def _patched(context: Context) -> list[Workload]:
 def _left_alone(found: Sequence[Workload]) -> Iterator[Outcome]:
     """Tell of workloads that a patch would not help."""
     operated = [f"{one.title} (of {one.owner})" for one in found if one.owner]
-    fixed = [one.title for one in found if one.kind in ("Job", "Pod") and not one.owner]
+    fixed = [one.title for one in found if one.kind not in _PATCHED and not one.owner]
     parts = [
         *([f"an operator would put back: {few(operated)}"] if operated else []),
         *([f"cannot be changed once made: {few(fixed)}"] if fixed else []),

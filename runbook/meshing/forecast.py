@@ -127,9 +127,8 @@ def fates(
             yield Fate(workload, "", "", decision, current=True)
         for one in workload.pods:
             over = (one.get("status") or {}).get("phase") in _OVER
-            alone = workload.kind == "Pod" and has_proxy(one)  # nobody makes it anew
             seen = now(one)
-            current = alone or (seen == becomes(decision) and _has_options(one, pod, namespace))
+            current = seen == becomes(decision) and _has_options(one, pod, namespace)
             yield Fate(workload, name(one), seen, decision, current, over)
 
 

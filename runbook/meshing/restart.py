@@ -120,7 +120,9 @@ def _how(one: Workload) -> str:
         return f"{scope} rollout restart {one.title}"
     if one.kind == "Pod":
         return "nobody would make it again: by you"
-    return "with its next run" if one.kind == "CronJob" else f"{scope} delete {one.title}, by you"
+    if one.kind == "Job":
+        return f"{scope} delete {one.title}, by you"
+    return "with its next run" if one.kind == "CronJob" else f"by {one.title}, which made it"
 
 
 def _rank(kind: str) -> int:

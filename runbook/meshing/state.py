@@ -14,7 +14,7 @@ from runbook.linkerd.outcomes import Object, few, judge
 from runbook.linkerd.pods import PROXY, containers, has_proxy, name, problem, ready
 from runbook.meshing.forecast import Fate, fates
 from runbook.meshing.injector import read_injector
-from runbook.meshing.workloads import Workload
+from runbook.meshing.workloads import KINDS, Workload
 
 __all__ = ["Find", "live_fates", "meshed", "restart_command"]
 
@@ -92,9 +92,9 @@ def restart_command(workload: Workload) -> str:
     scope = f"kubectl -n {workload.namespace}"
     if workload.kind in ("Deployment", "DaemonSet", "StatefulSet"):
         return f"{scope} rollout restart {workload.title}"
-    if workload.kind == "Pod":
-        return f"delete it and create it again: {scope} delete {workload.title}"
-    return f"{scope} delete {workload.title}, and create it again"
+    if workload.kind in ("Pod", *KINDS):
+        return f"{scope} delete {workload.title}, and create it again"
+    return f"by {workload.title}, which made it"
 
 
 def _counts(fate: Fate) -> bool:
@@ -112,7 +112,7 @@ def _pod(fate: Fate) -> Object:
 def _unsettled(found: Sequence[Fate], *, replaced: bool) -> bool:
     """Tell whether a proxy may still become ready, or a pod may still be replaced."""
     starting = any(has_proxy(_pod(fate)) and not _proxy_ready(_pod(fate)) for fate in found)
-    return starting or (replaced and any(not f.current and f.workload.kind != "Pod" for f in found))
+    return starting or (replaced and any(not f.current and f.workload.kind in KINDS for f in found))
 
 
 def _proxy_ready(pod: Object) -> bool:

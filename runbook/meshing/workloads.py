@@ -21,6 +21,7 @@ KINDS: Mapping[str, str] = {
 """Kinds with a pod template that meshing looks at, in the order of tables, and their version."""
 
 _HASH = "pod-template-hash"
+_INJECTED = ("linkerd-proxy", "linkerd-init", "linkerd-network-validator")
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,11 @@ class Workload:
     """Something that makes pods.
 
     Attributes:
-        kind: ``Deployment``, ``DaemonSet``, ``StatefulSet``, ``CronJob``, ``Job`` or, for a pod
-            nobody made, ``Pod``.
+        kind: ``Deployment``, ``DaemonSet``, ``StatefulSet``, ``CronJob``, ``Job``; for a pod that
+            something else made, its kind; for one nobody made, ``Pod``.
         name: Its name.
         namespace: Its namespace.
-        obj: The object itself; empty if only its pods are known.
+        obj: The object itself; where its template is not known, a pod of it.
         pods: Its pods.
     """
 
@@ -60,21 +61,26 @@ class Workload:
 
 
 def template(kind: str, obj: Mapping[str, Any]) -> Object:
-    """Give the pod template of a workload: ``metadata`` and ``spec``, both always there."""
-    found: Any = obj if kind == "Pod" else (obj.get("spec") or {})
+    """Give the pod template of a workload: ``metadata`` and ``spec``, both always there.
+
+    Of a pod it is what it was before the injector was at it.
+    """
+    if kind not in KINDS:
+        return {"metadata": obj.get("metadata") or {}, "spec": _uninjected(obj.get("spec") or {})}
+    found: Any = obj.get("spec") or {}
     if kind == "CronJob":
         found = (found.get("jobTemplate") or {}).get("spec") or {}
-    if kind != "Pod":
-        found = found.get("template") or {}
+    found = found.get("template") or {}
     return {"metadata": found.get("metadata") or {}, "spec": found.get("spec") or {}}
 
 
 def find_workloads(
-    cluster: Cluster, namespace: str, kinds: Sequence[str] = tuple(KINDS)
+    cluster: Cluster, namespace: str, kinds: Sequence[str] = (*KINDS, "Pod")
 ) -> list[Workload]:
     """Find the workloads of a namespace with their pods, in the order of their kinds and names.
 
-    Jobs of a CronJob are not listed: their pods are the CronJob's. Pods that nobody made come last.
+    Jobs of a CronJob are not listed: their pods are the CronJob's. Pods that nobody made, or that
+    something else did, come last.
 
     Args:
         cluster: Where.
@@ -91,14 +97,15 @@ def find_workloads(
     for pod in cluster.list("v1", "Pod", namespace):
         pods.setdefault(owner(pod, scheduled), []).append(pod)
     found_ = []
-    for kind in kinds:
+    for kind in (one for one in kinds if one in KINDS):
         objects = jobs if kind == "Job" else cluster.list(KINDS[kind], kind, namespace)
         for obj in sorted(objects, key=lambda one: str(one["metadata"]["name"])):
             name = str(obj["metadata"]["name"])
             if kind == "Job" and name in scheduled:
                 continue
             found_.append(Workload(kind, name, namespace, obj, pods.get((kind, name), ())))
-    return [*found_, *_alone(namespace, pods)]
+    others = _others(namespace, pods) if "Pod" in kinds else ()
+    return [*found_, *others]
 
 
 def owner(pod: Mapping[str, Any], scheduled: Mapping[str, str]) -> tuple[str, str]:
@@ -123,10 +130,20 @@ def owner(pod: Mapping[str, Any], scheduled: Mapping[str, str]) -> tuple[str, st
     return kind, name
 
 
-def _alone(namespace: str, pods: Mapping[tuple[str, str], list[Object]]) -> Iterator[Workload]:
+def _others(namespace: str, pods: Mapping[tuple[str, str], list[Object]]) -> Iterator[Workload]:
     for (kind, name), members in sorted(pods.items()):
-        if kind == "Pod":
-            yield Workload("Pod", name, namespace, members[0], members)
+        if kind not in KINDS:
+            yield Workload(kind, name, namespace, members[0], members)
+
+
+def _uninjected(spec: Mapping[str, Any]) -> Object:
+    parts = ("containers", "initContainers")
+    kept = {
+        part: [one for one in spec.get(part) or [] if one["name"] not in _INJECTED]
+        for part in parts
+        if spec.get(part)
+    }
+    return {**spec, **kept}
 
 
 def _controller(obj: Mapping[str, Any]) -> Object | None:

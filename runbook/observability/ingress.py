@@ -13,6 +13,8 @@ from runbook.linkerd.outcomes import Object, absent, judge
 from runbook.manifests import issuer_ref, private_key
 
 __all__ = [
+    "GROUPS",
+    "MIDDLEWARES",
     "NAME",
     "dashboard_certificate",
     "dashboard_ingress",
@@ -26,6 +28,9 @@ NAME = "linkerd-viz"
 
 GROUPS = ("traefik.io/v1alpha1", "traefik.containo.us/v1alpha1")
 """API groups of Traefik's Middleware: since 2.10, and before; 3 has the first one only."""
+
+MIDDLEWARES = "traefik.ingress.kubernetes.io/router.middlewares"
+"""Annotation of an Ingress: the Middlewares its requests pass, with commas between them."""
 
 _NOTEBOOK = "22-viz-ingress"
 _TRAEFIK = "app.kubernetes.io/name=traefik"  # label of its Service
@@ -73,10 +78,17 @@ def dashboard_ingress(context: Context) -> list[Object]:
                 "spec": {"basicAuth": {"secret": params.viz_users_secret, "removeHeader": True}},
             }
         )
-        annotations["traefik.ingress.kubernetes.io/router.middlewares"] = (
-            f"{params.viz_namespace}-{NAME}@kubernetescrd"
-        )
+        annotations[MIDDLEWARES] = _chain(context, f"{params.viz_namespace}-{NAME}@kubernetescrd")
     return [*objects, _ingress(context, {**meta, "annotations": annotations})]
+
+
+def _chain(context: Context, own: str) -> str:
+    """Give the Middlewares of the Ingress: the password first, then those added since (51)."""
+    live = context.cluster.find(
+        "networking.k8s.io/v1", "Ingress", NAME, context.params.viz_namespace
+    ) or {"metadata": {}}
+    before = (live["metadata"].get("annotations") or {}).get(MIDDLEWARES, "")
+    return ",".join(dict.fromkeys([own, *filter(None, before.split(","))]))
 
 
 def ingress_controller(context: Context) -> Iterator[Outcome]:

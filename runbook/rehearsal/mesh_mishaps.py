@@ -51,12 +51,8 @@ def mesh_longhorn_early(client: Client, version: str = "1.4.2") -> None:
     template["metadata"] = {"annotations": {_INJECT: "enabled"}}
     _strategic(client, kinds.DAEMON_SETS, _MANAGER, template)
     _settled(client, _meshed)
-    for resource, obj in driver(_LONGHORN):
-        client.delete(resource, obj["metadata"]["name"], _LONGHORN if resource.namespaced else "")
-    for node in list(client.list(CSI_NODES)):
-        client.delete(CSI_NODES, node["metadata"]["name"])
-    if client.find(CSI_DRIVERS, DRIVER) is not None:
-        raise RehearsalError("the CSI driver came back")
+    # The controller may still be at work with what it saw before.
+    _wait(lambda: _without_driver(client), "the CSI driver came back")
 
 
 def name_it_restic(client: Client) -> None:
@@ -103,6 +99,18 @@ def stick_cronjob(client: Client, namespace: str, name: str = "backup") -> None:
     meta = {"name": job, "namespace": namespace, "ownerReferences": [owner]}
     client.create(kinds.JOBS, {"metadata": meta, "spec": template["spec"]})
     _stuck(client, namespace, job)
+
+
+def _without_driver(client: Client) -> bool:
+    """Delete what the driver deployer made, and tell whether it stays away."""
+    for resource, obj in driver(_LONGHORN):
+        client.delete(resource, obj["metadata"]["name"], _LONGHORN if resource.namespaced else "")
+    for node in list(client.list(CSI_NODES)):
+        client.delete(CSI_NODES, node["metadata"]["name"])
+    time.sleep(0.3)
+    made = [obj["metadata"]["name"] for r, obj in driver(_LONGHORN) if r == kinds.DEPLOYMENTS]
+    left = [name for name in made if client.find(kinds.DEPLOYMENTS, name, _LONGHORN)]
+    return not left and client.find(CSI_DRIVERS, DRIVER) is None
 
 
 def _run(name: str) -> Object:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from mesh_place import carry, found, install_linkerd, manifest, opened, until
+from mesh_place import carry, found, install_linkerd, manifest, opened, undo, until
 
 from runbook import meshing
 from runbook.errors import CheckError, WaitError
@@ -63,11 +63,6 @@ def twin() -> Iterator[Twin]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def client(twin: Twin) -> Client:
-    return Client.from_kubeconfig(twin.kubeconfig)
-
-
 @pytest.fixture
 def shop(twin: Twin, client: Client) -> Iterator[str]:
     step = opened(twin, "30-mesh-explicit")
@@ -97,16 +92,6 @@ def kept(client: Client) -> str:
     for obj in objects:
         (obj["metadata"].get("annotations") or {}).pop("deployment.kubernetes.io/revision", None)
     return json.dumps(objects)
-
-
-def undo(step: Any) -> None:
-    """Take back what a step did, by the patches its plans hold."""
-    for plan in reversed(step.result().plans):
-        for change in reversed(plan.changes):
-            if change.inverse is not None:
-                patch = change.inverse
-                place = (patch.api_version, patch.kind, patch.name, patch.namespace)
-                step.cluster.patch(*place, operations=patch.operations)
 
 
 def explicit(step: Any) -> int:

@@ -54,16 +54,18 @@ class _Eck:
         if obj is None or kinds.deleted(obj) or not self._running():
             return None
         ready = wanted = 0
+        seen = True
         for resource, made in self.make(obj):
             live = self._ensure(resource, made)
             if resource == self.workloads:
                 wanted += int(made["spec"]["replicas"])
                 ready += self._roll(live)
+                seen = seen and _observed(live)
         health = "green" if ready >= wanted else "yellow" if ready else "red"
         status = {
             "availableNodes": ready,
             "health": health,
-            "phase": "Ready" if ready >= wanted else "ApplyingChanges",
+            "phase": "Ready" if seen and ready >= wanted else "ApplyingChanges",
             "version": obj["spec"]["version"],
             "observedGeneration": obj["metadata"].get("generation"),
         }
@@ -77,8 +79,7 @@ class _Eck:
         newest = (live.get("status") or {}).get("updateRevision")
         old = [pod for pod in owned if (pod["metadata"].get("labels") or {}).get(_REVISION)]
         old = [pod for pod in old if newest and pod["metadata"]["labels"][_REVISION] != newest]
-        seen = (live.get("status") or {}).get("observedGeneration")
-        if old and len(ready) == len(owned) and seen == live["metadata"]["generation"]:
+        if old and len(ready) == len(owned) and _observed(live):
             self._cluster.client.delete(kinds.PODS, old[0]["metadata"]["name"], kinds.key(live)[0])
         return len(ready) - (1 if old else 0)
 
@@ -125,6 +126,12 @@ class Kibanas(_Eck):
 
     resource, workloads = KIBANAS, kinds.DEPLOYMENTS
     make = staticmethod(objects.kibana)
+
+
+def _observed(live: Object) -> bool:
+    """Tell whether a workload's controller has seen its newest template."""
+    seen = (live.get("status") or {}).get("observedGeneration")
+    return bool(seen == live["metadata"].get("generation"))
 
 
 def _is_operator(obj: Object) -> bool:

@@ -56,7 +56,7 @@ class Prometheuses:
             configuration = scrape.configuration(prometheus, self._monitors(prometheus))
             self._ensure(kinds.SECRETS, objects.secret(prometheus, configuration), "data")
             self._ensure(kinds.SERVICES, objects.service(prometheus))
-            self._ensure(kinds.STATEFUL_SETS, objects.stateful_set(prometheus), "spec")
+            self._ensure(kinds.STATEFUL_SETS, self._without_others(prometheus), "spec")
         self._report(prometheus)
         return None
 
@@ -92,6 +92,17 @@ class Prometheuses:
         }
         if patch:
             self._cluster.client.patch(resource, name, patch, namespace)
+
+    def _without_others(self, prometheus: Object) -> Object:
+        """Give the StatefulSet that takes away what others have annotated its template with."""
+        wanted = objects.stateful_set(prometheus)
+        namespace, name = kinds.key(wanted)
+        live = self._cluster.cache.get(kinds.STATEFUL_SETS, name, namespace)
+        if live is not None:
+            notes = wanted["spec"]["template"]["metadata"]["annotations"]
+            found = live["spec"]["template"]["metadata"].get("annotations") or {}
+            notes |= dict.fromkeys(set(found) - set(notes))
+        return wanted
 
     def _report(self, prometheus: Object) -> None:
         """Write the status, with the conditions Available and Reconciled."""
