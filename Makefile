@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 .PHONY: rehearse test lint lab clean
 
 rehearse: $(VENV)/.installed ## every notebook, headless, on the rehearsal cluster
-	$(BIN)/runbook run --cluster rehearsal -f params/rehearsal.yaml --with 60-64 $(ARGS)
+	$(BIN)/runbook run --cluster rehearsal -f params/rehearsal.yaml --with 30-64 $(ARGS)
 
 test: $(VENV)/.installed-dev ## all tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)

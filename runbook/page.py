@@ -23,7 +23,7 @@ from runbook.show import duration
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["archive", "index", "notebook"]
+__all__ = ["archive", "audit", "index", "notebook"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _POLICY = (
@@ -35,6 +35,11 @@ _POLICY = (
 def index(result: Mapping[str, Any]) -> str:
     """Render the page of a run from its ``result.json``."""
     return _encodable(_environment().get_template("index.html.j2").render(run=result))
+
+
+def audit(found: Mapping[str, Any]) -> str:
+    """Render the page of an audit from its JSON form."""
+    return _encodable(_environment().get_template("audit.html.j2").render(audit=found))
 
 
 def notebook(executed: Mapping[str, Any], *, run: Mapping[str, Any], name: str) -> str:

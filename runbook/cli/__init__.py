@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import click
 
+from runbook.cli.audit import audit
 from runbook.cli.batch import resume, run
 from runbook.cli.books import lab, list_, show
 from runbook.cli.export import export
@@ -78,5 +79,7 @@ def runbook() -> None:
     """
 
 
-for _command in (run, resume, list_, show, params, doctor, lab, records, export, rehearsal_group):
+for _command in (
+    run, resume, audit, list_, show, params, doctor, lab, records, export, rehearsal_group
+):  # fmt: skip
     runbook.add_command(_command)

@@ -39,7 +39,7 @@ def objects(kubernetes_version: str, *, services: bool = False) -> list[Object]:
     Args:
         kubernetes_version: Such as ``1.35``.
         services: Also what its owner runs on it: exporters, Longhorn, Velero, Elasticsearch and
-            Kibana, Fluent Bit, and Helm's records of what was installed with Helm.
+            Kibana, Fluent Bit, something of one's own; and Helm's records of its releases.
     """
     minor = int(kubernetes_version.split(".")[1])
     result: list[Object] = [_namespace("cert-manager")]
@@ -56,7 +56,7 @@ def objects(kubernetes_version: str, *, services: bool = False) -> list[Object]:
     result += [_namespace(name) for name in others]
     for release in RELEASES:
         result += [*release.objects(), release.record()]
-    return [*result, *_read("logging.yaml")]
+    return [*result, *_read("logging.yaml"), *_read("shop.yaml")]
 
 
 def definitions(minor: int) -> list[Object]:

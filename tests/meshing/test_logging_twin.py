@@ -72,9 +72,10 @@ def test_without_the_token_nothing_is_meshed(twin: Twin, line: str) -> None:
     carry(step, *meshing.logging_namespaces(step))
     step.cluster.delete("v1", "Pod", "efk-es-default-0", "k3s-logging")
     until(lambda: _ready(step))
-    wrong = found(step, meshing.logging_meshed)["logging-tokens"]
-    assert wrong.verdict == "warn"
-    seen = {o.id: o for o in meshing.logging_meshed(step)}["outside"]
+    reading = opened(twin, BOOK, line=line, mode="verify")
+    told = {o.id: o for o in meshing.logging_meshed(reading)}
+    assert told["logging-tokens"].verdict == "warn"
+    seen = told["outside"]
     assert "automountServiceAccountToken is false" in seen.seen
     undo(step)
 
