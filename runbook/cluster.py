@@ -123,8 +123,11 @@ class Cluster:
         *,
         selector: str = "",
         fields: str = "",
+        limit: int = _PAGE,
     ) -> Iterator[Object]:
         """Read objects page by page; nothing if the kind is not served.
+
+        An object that has been given is not kept: one page is the most that memory has to hold.
 
         Args:
             api_version: Such as ``apps/v1``.
@@ -132,12 +135,13 @@ class Cluster:
             namespace: Empty means every namespace.
             selector: Label selector.
             fields: Field selector.
+            limit: Objects a page.
         """
         try:
             resource = self._kinds.find(api_version, kind)
         except NotFoundError:
             return
-        query = {"labelSelector": selector, "fieldSelector": fields, "limit": _PAGE}
+        query = {"labelSelector": selector, "fieldSelector": fields, "limit": limit}
         seen: set[str] = set()
         token = ""
         while True:
@@ -148,11 +152,13 @@ class Cluster:
                     raise
                 token, query["limit"] = "", 0  # the snapshot expired: start over, in one piece
                 continue
-            for item in page["items"]:
+            token = page["metadata"].get("continue", "")
+            items = page.pop("items")[::-1]
+            while items:
+                item = items.pop()
                 if item["metadata"]["uid"] not in seen:
                     seen.add(item["metadata"]["uid"])
                     yield item
-            token = page["metadata"].get("continue", "")
             if not token:
                 return
 

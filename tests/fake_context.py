@@ -60,7 +60,7 @@ class FakeCluster:
     def find(self, api_version, kind, name, namespace=""):
         return copy.deepcopy(self.objects.get((api_version, kind, namespace, name)))
 
-    def list(self, api_version, kind, namespace="", *, selector="", fields=""):
+    def list(self, api_version, kind, namespace="", *, selector="", fields="", limit=500):
         for (version, its_kind, where, name), obj in list(self.objects.items()):
             labels = obj["metadata"].get("labels") or {}
             wanted = (version, its_kind) == (api_version, kind) and namespace in ("", where)

@@ -30,6 +30,7 @@ _OVER = ("Succeeded", "Failed")
 _VERSION, _TRUST = "linkerd.io/proxy-version", "linkerd.io/trust-root-sha256"
 _ROOTS_KEY = "ca-bundle.crt"
 _EXAMPLES = 3  # names kept of the pods that something is wrong with
+_PAGE = 100  # pods a request: some 10 MB of memory
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 WRONG: Mapping[str, str] = {
@@ -161,7 +162,7 @@ def read_mesh(context: Context, namespace: str = "") -> Mesh:
         notes = homes[name]["metadata"]["annotations"]
         mesh.spaces[name] = Space(name, notes.get(INJECT, ""), mesh.injector.selects(homes[name]))
     scheduled = dict(_tried(mesh, "jobs", _scheduled(context, namespace)))
-    for pod in _tried(mesh, "pods", context.cluster.list("v1", "Pod", namespace)):
+    for pod in _tried(mesh, "pods", _pods(context, namespace)):
         space = mesh.spaces.get(str(pod["metadata"]["namespace"]))
         if space is None or _is_over(pod):
             continue
@@ -210,6 +211,10 @@ def _wrong(mesh: Mesh, pod: Object, proxy: Object, *, asked: bool) -> str:
 def _namespaces(context: Context, namespace: str) -> Iterator[Object]:
     fields = f"metadata.name={namespace}" if namespace else ""
     return context.cluster.list("v1", "Namespace", fields=fields)
+
+
+def _pods(context: Context, namespace: str) -> Iterator[Object]:
+    return context.cluster.list("v1", "Pod", namespace, limit=_PAGE)
 
 
 def _scheduled(context: Context, namespace: str) -> Iterator[tuple[str, dict[str, str]]]:
