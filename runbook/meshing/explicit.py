@@ -6,7 +6,7 @@ Implements "Meshing a service with linkerd", explicit, of the seed.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from runbook import show
 from runbook.checks import Context, Outcome
@@ -14,6 +14,7 @@ from runbook.fields import words
 from runbook.linkerd.outcomes import few, judge
 from runbook.meshing.annotate import annotate, annotated
 from runbook.meshing.asked import injector_asked, options_known, traffic, wanted_annotations
+from runbook.meshing.decision import is_native
 from runbook.meshing.forecast import Forecast, fates
 from runbook.meshing.injector import read_injector
 from runbook.meshing.state import meshed
@@ -62,7 +63,7 @@ def workloads_chosen(context: Context) -> Iterator[Outcome]:
         why="it is in another namespace, or has another name",
         fix="".join(f"did you mean {name}? " for name in near) + f"kubectl -n {space} get all",
     )
-    yield from _left_alone(chosen(context))
+    yield from _left_alone(context)
 
 
 def workloads_meshable(context: Context) -> Iterator[Outcome]:
@@ -104,16 +105,35 @@ def workloads_meshed(context: Context) -> Iterator[Outcome]:
 
 def _patched(context: Context) -> list[Workload]:
     """Give the chosen workloads that can be patched to some effect."""
-    return [one for one in chosen(context) if one.kind in _PATCHED and not one.owner]
+    endless = {one.title for one in _endless(context)}
+    return [
+        one
+        for one in chosen(context)
+        if one.kind in _PATCHED and not one.owner and one.title not in endless
+    ]
 
 
-def _left_alone(found: Sequence[Workload]) -> Iterator[Outcome]:
+def _endless(context: Context) -> list[Workload]:
+    """Give CronJobs whose runs would never end; one that is named is meshed all the same."""
+    params = context.params
+    home = context.cluster.find("v1", "Namespace", params.mesh_namespace)
+    if home is None or params.mesh_inject == "disabled":
+        return []
+    injector, named = read_injector(context), words(params.mesh_workloads)
+    wanted = wanted_annotations(context)
+    jobs = [one for one in chosen(context) if one.kind == "CronJob" and one.title not in named]
+    return [one for one in jobs if not is_native(annotated(one, wanted).template, home, injector)]
+
+
+def _left_alone(context: Context) -> Iterator[Outcome]:
     """Tell of workloads that a patch would not help."""
+    found, endless = chosen(context), _endless(context)
     operated = [f"{one.title} (of {one.owner})" for one in found if one.owner]
     fixed = [one.title for one in found if one.kind not in _PATCHED and not one.owner]
     parts = [
         *([f"an operator would put back: {few(operated)}"] if operated else []),
         *([f"cannot be changed once made: {few(fixed)}"] if fixed else []),
+        *([f"would never end: {few(one.title for one in endless)}"] if endless else []),
     ]
     yield judge(
         "left-alone",
@@ -123,7 +143,7 @@ def _left_alone(found: Sequence[Workload]) -> Iterator[Outcome]:
         seen="; ".join(parts) or "all of them",
         why="these are left as they are",
         fix="annotate the operator's own object (41, 42), or the namespace (31); create a Job or a "
-        "Pod again with the annotation",
+        "Pod again with the annotation; for CronJobs see 32, or name them",
     )
 
 

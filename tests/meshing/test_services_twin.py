@@ -141,3 +141,16 @@ def test_every_way_lets_a_job_end(
             [{"apiVersion": "batch/v1", "kind": "Job", "metadata": {**meta, "name": "now"}}], 60
         )
     client.delete(kinds.NAMESPACES, name)
+
+
+def test_a_cronjob_that_would_not_end_is_left_alone_unless_named(
+    twin: Twin, client: Client
+) -> None:
+    given = {"line": LINE, "mesh_namespace": "shop"}
+    step = opened(twin, "30-mesh-explicit", **given)
+    told = found(step, meshing.workloads_chosen)["left-alone"]
+    assert told.seen == "would never end: cronjob/backup"
+    names = [patch.name for patch in meshing.workload_patches(step)]
+    assert names == ["web", "agent", "db"]
+    named = opened(twin, "30-mesh-explicit", mesh_workloads="cronjob/backup", **given)
+    assert [patch.name for patch in meshing.workload_patches(named)] == ["backup"]

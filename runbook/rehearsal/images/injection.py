@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runbook.rehearsal.images import proxyspec
+from runbook.rehearsal.images.releases import minor_of
 
 __all__ = ["REASONS", "Injection", "pod_injection", "service_patch"]
 
@@ -78,17 +79,28 @@ _FLAGS = {
     "config.linkerd.io/proxy-await": ("proxy", "await"),
     "config.linkerd.io/proxy-admin-shutdown": ("proxy", "enableShutdownEndpoint"),
     "config.linkerd.io/enable-external-profiles": ("proxy", "enableExternalProfiles"),
-    # Later entries win: the name without a stage is the one that counts.
-    "config.alpha.linkerd.io/proxy-enable-native-sidecar": ("proxy", "nativeSidecar"),
-    "config.beta.linkerd.io/proxy-enable-native-sidecar": ("proxy", "nativeSidecar"),
-    "config.linkerd.io/proxy-enable-native-sidecar": ("proxy", "nativeSidecar"),
 }
+_NATIVE = (
+    ("config.linkerd.io/proxy-enable-native-sidecar", 20),
+    ("config.beta.linkerd.io/proxy-enable-native-sidecar", 19),
+    ("config.alpha.linkerd.io/proxy-enable-native-sidecar", 15),
+)
+"""Annotations that decide about native sidecars, and the first minor version that reads each; the
+first one present wins."""
+_FORGOTTEN = ("config.beta.linkerd.io/proxy-enable-native-sidecar", 20)
+"""An annotation that pods take from their namespace before this minor version only."""
 _NOT_INHERITED = (
-    "config.beta.linkerd.io/proxy-enable-native-sidecar",
     "config.linkerd.io/enable-gateway",
     "config.linkerd.io/close-wait-timeout",
+    "config.linkerd.io/proxy-cpu-ratio-limit",
 )
 """Overrides that count on a pod template only, not on a namespace."""
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+_FALSE = ("0", "f", "F", "false", "FALSE", "False")
+_PROXIES = ("linkerd-proxy", "istio-proxy")
+_PROXY_IMAGES = ("cr.l5d.io/linkerd/proxy:", "gcr.io/istio-release/proxyv2:")
+_INITS = ("linkerd-init", "istio-init")
+_INIT_IMAGES = ("cr.l5d.io/linkerd/proxy-init:", "gcr.io/istio-release/proxy_init:")
 
 
 @dataclass(frozen=True)
@@ -132,7 +144,8 @@ def pod_injection(
     """
     notes = pod["metadata"].get("annotations") or {}
     outer = namespace["metadata"].get("annotations") or {}
-    reasons = _refusals(pod, notes, outer, values)
+    line = minor_of(created_by)
+    reasons = _refusals(pod, notes, outer, values, line)
     if reasons:
         opaque = _opaque(pod, notes, outer, values)
         patch = _annotate(pod, {_OPAQUE: opaque}) if opaque and _OPAQUE not in notes else []
@@ -140,11 +153,13 @@ def pod_injection(
     inherited = {
         key: value
         for key, value in outer.items()
-        if key.startswith(("config.linkerd.io/", "config.alpha.linkerd.io/"))
+        if key.startswith(("config.linkerd.io/", "config.alpha.linkerd.io/", _FORGOTTEN[0]))
         and key not in notes
         and key not in _NOT_INHERITED
+        and (key != _FORGOTTEN[0] or line < _FORGOTTEN[1])
     }
     effective = _overridden(values, {**inherited, **notes}, outer, notes)
+    _choose_native(effective, {**inherited, **notes}, line)
     effective["proxy"]["podInboundPorts"] = _inbound_ports(pod)
     extra = {"linkerd.io/created-by": f"linkerd/proxy-injector {created_by}", **inherited}
     version = effective["proxy"]["image"].get("version") or effective.get("linkerdVersion")
@@ -180,14 +195,12 @@ def service_patch(service: Object, namespace: Object, values: Object) -> list[Ob
     return _annotate(service, {_OPAQUE: opaque}) if opaque else []
 
 
-def _refusals(pod: Object, notes: Object, outer: Object, values: Object) -> list[str]:
+def _refusals(pod: Object, notes: Object, outer: Object, values: Object, line: int) -> list[str]:
     spec = pod["spec"]
     reasons = []
     if spec.get("hostNetwork"):
         reasons.append("host_network_enabled")
-    present = [*spec["containers"], *(spec.get("initContainers") or [])]
-    names = {container["name"] for container in present}
-    if names & {"linkerd-proxy", "linkerd-init", "istio-proxy", "istio-init"}:
+    if _has_sidecar(spec, line):
         reasons.append("sidecar_already_exists")
     reason = _annotation_refusal(outer.get(_INJECT, ""), notes.get(_INJECT, ""))
     if reason:
@@ -195,6 +208,28 @@ def _refusals(pod: Object, notes: Object, outer: Object, values: Object) -> list
     if not proxyspec.projected(values) and _account(pod) is None:
         reasons.append("disabled_automount_service_account_token_account")
     return reasons
+
+
+def _has_sidecar(spec: Object, line: int) -> bool:
+    """Tell whether a pod has a sidecar; before 2.15 one among the init containers is not seen."""
+    inits = spec.get("initContainers") or []
+    proxies = [*spec["containers"], *(inits if line >= 15 else [])]
+    return any(_is(one, _PROXIES, _PROXY_IMAGES) for one in proxies) or any(
+        _is(one, _INITS, _INIT_IMAGES) for one in inits
+    )
+
+
+def _is(container: Object, names: tuple[str, ...], images: tuple[str, ...]) -> bool:
+    return container["name"] in names or str(container.get("image", "")).startswith(images)
+
+
+def _choose_native(values: Object, notes: Object, line: int) -> None:
+    """Apply the annotation about native sidecars that counts on a line, if it is a boolean."""
+    for key, since in _NATIVE:
+        if line >= since and key in notes:
+            if notes[key] in (*_TRUE, *_FALSE):
+                values["proxy"]["nativeSidecar"] = notes[key] in _TRUE
+            return
 
 
 def _annotation_refusal(outer: str, own: str) -> str:

@@ -7,13 +7,13 @@ Simulated it starts, gets its certificate, and is ready. As a relay it passes th
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from runbook.rehearsal.client import Object
 from runbook.rehearsal.images import fortio
 from runbook.rehearsal.images.kinds import Behaviour, Notice, Situation
+from runbook.rehearsal.images.releases import minor_of
 from runbook.rehearsal.traffic.delays import delays
 
 __all__ = ["DELAY", "OUTBOUND", "Proxy", "ProxyInit", "build", "ignores", "minor"]
@@ -23,15 +23,6 @@ DELAY = "rehearsal.linkerd-runbook/proxy-delay"
 OUTBOUND = 1 << 16
 """Key of the listener for the first container's own traffic: beyond all port numbers."""
 _ADMIN = 4191
-_LINES = (
-    (26, 1, 20),
-    (25, 10, 19),
-    (25, 4, 18),
-    (24, 11, 17),
-    (24, 8, 16),
-    (24, 2, 15),
-)
-"""Year and month of the first edge release of each minor version of Linkerd 2, newest first."""
 
 
 class Proxy:
@@ -161,15 +152,7 @@ def build(image: str) -> dict[str, str]:
 
 def minor(pod: Object) -> int:
     """Give the release line the pod was injected by: 14 for Linkerd 2.14, the newest if unknown."""
-    by = (pod["metadata"].get("annotations") or {}).get("linkerd.io/created-by", "")
-    stable = re.search(r"stable-2\.(\d+)", by)
-    if stable:
-        return int(stable[1])
-    edge = re.search(r"edge-(\d+)\.(\d+)", by)
-    if edge is None:
-        return _LINES[0][2]
-    when = int(edge[1]), int(edge[2])
-    return next((minor for *first, minor in _LINES if when >= tuple(first)), 14)
+    return minor_of((pod["metadata"].get("annotations") or {}).get("linkerd.io/created-by", ""))
 
 
 def _line(text: str) -> str:

@@ -110,7 +110,7 @@ def _container(name: str, image: str = "other:1") -> Object:
 
 
 def _beside(*others: Object) -> Object:
-    return {"containers": [_container("web"), *others]}
+    return {"containers": [{**_container("web"), "volumeMounts": [MOUNT]}, *others]}
 
 
 CASES = (
