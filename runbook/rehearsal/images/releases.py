@@ -1,4 +1,4 @@
-"""Which minor version of Linkerd a release is; imports nothing, as processes of containers use it."""
+"""Which minor version of Linkerd a release is; processes of containers use it, so it is small."""
 
 from __future__ import annotations
 
