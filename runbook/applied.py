@@ -9,13 +9,13 @@ from typing import Any
 from runbook import show
 from runbook.changes import Change, Plan
 from runbook.cluster import Cluster, Object
-from runbook.errors import NotFoundError, RunbookError
+from runbook.errors import NotFoundError, RunbookError, WaitError
 from runbook.helm import Helm, Release
 from runbook.patches import Patch
 from runbook.readiness import has_rule
 from runbook.wait import Waited
 
-__all__ = ["Applied", "WaitTable", "carry_out", "reference", "take_back", "workloads"]
+__all__ = ["Applied", "WaitTable", "carry_out", "settle", "take_back", "workloads"]
 
 After = Callable[[Object], None]
 """What is done after each object of a plan."""
@@ -161,7 +161,7 @@ def take_back(
     undone: Applied,
     *,
     timeout: float,
-) -> None:
+) -> set[str]:
     """Take back what was done of a plan, in the reverse order.
 
     Args:
@@ -171,6 +171,9 @@ def take_back(
         helm: For a plan about a release.
         undone: Filled as things are taken back; what only a person can take back is noted.
         timeout: Seconds for Helm.
+
+    Returns:
+        The commands that are no longer needed to undo it.
     """
     left = []
     for change in [None] if plan.release else reversed(done):
@@ -185,6 +188,20 @@ def take_back(
         except RunbookError as error:  # the others are taken back all the same
             left.append(f"not taken back: {error.what}; {change.undo if change else plan.undo[0]}")
     undone.note = "\n".join(filter(None, [undone.note, *left]))
+    back = [change for change in done if change in undone.done]
+    return {change.undo for change in back} | (set(plan.undo) if plan.release and back else set())
+
+
+def settle(cluster: Cluster, undone: Applied, *, timeout: float) -> None:
+    """Wait until the workloads that were taken back are ready again; if not, that is noted."""
+    touched = [reference(change.inverse) for change in undone.done if change.inverse is not None]
+    try:
+        cluster.wait_ready(
+            [obj for obj in touched if has_rule(obj["apiVersion"], obj["kind"])], timeout
+        )
+    except WaitError as error:
+        late = f"taken back, but {error.what}: {error.why}"
+        undone.note = "\n".join(filter(None, [undone.note, late]))
 
 
 def _roll_back(plan: Plan, helm: Helm, timeout: float) -> None:

@@ -16,18 +16,17 @@ from functools import cached_property
 from typing import Any
 
 from runbook import cells, checks, releases, show
-from runbook.applied import Applied, WaitTable, carry_out, reference, take_back, workloads
+from runbook.applied import Applied, WaitTable, carry_out, settle, take_back, workloads
 from runbook.changes import Change
 from runbook.checks import Check, Outcome
 from runbook.cluster import Cluster, Object, connect
-from runbook.errors import PlanError, RunbookError, UsageError, WaitError
+from runbook.errors import PlanError, RunbookError, UsageError
 from runbook.helm import Helm, open_helm
 from runbook.kubeconfig import credentials
 from runbook.notebooks import Notebook
 from runbook.params import Params
 from runbook.patches import Patch
 from runbook.plan import Plan, Release, plan_objects, plan_release
-from runbook.readiness import has_rule
 from runbook.releases import Line
 from runbook.result import Data, Measure, Result, Timing
 from runbook.secrets import Redactor
@@ -78,6 +77,10 @@ class Step:
     def helm(self) -> Helm:
         """Helm for this cluster, as the parameter ``helm`` says."""
         return open_helm(self.cluster, self.params.helm)
+
+    @property
+    def _timeout(self) -> float:
+        return float(self.params.timeout)
 
     @property
     def mode(self) -> str:
@@ -156,7 +159,7 @@ class Step:
                 self._display(WaitTable((), note, self.badge))
                 return
             objects = [obj for item in awaited for obj in self._awaited(item)]
-            waited = self.cluster.wait_ready(objects, timeout or float(self.params.timeout))
+            waited = self.cluster.wait_ready(objects, timeout or self._timeout)
             self._display(WaitTable(waited, "", self.badge))
 
     def verify(self, *wanted: Check, title: str = "Verification") -> None:
@@ -287,15 +290,14 @@ class Step:
 
     def _carry_out(self, plan: Plan, applied: Applied, *, one_by_one: bool) -> None:
         """Carry a plan out; whatever happens, show and record what was done."""
-        timeout = float(self.params.timeout)
 
         def ready(changed: Object) -> None:
-            self.cluster.wait_ready([changed], timeout)
+            self.cluster.wait_ready([changed], self._timeout)
 
         self._carried.append((plan, applied.done))
         try:
             after = ready if one_by_one else None
-            carry_out(plan, self.cluster, self.helm, applied, timeout=timeout, after=after)
+            carry_out(plan, self.cluster, self.helm, applied, timeout=self._timeout, after=after)
         except BaseException as error:
             stopped = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             left = len(plan.pending) - applied.changed
@@ -313,19 +315,10 @@ class Step:
     def _take_back(self, carried: Sequence[tuple[Plan, list[Change]]]) -> None:
         """Take plans back, the last one first, and wait until what they touched is ready again."""
         undone = Applied(title="Undone", badge=self.badge)
-        timeout = float(self.params.timeout)
         for plan, done in reversed([entry for entry in carried if entry[1]]):
-            take_back(plan, done, self.cluster, self.helm, undone, timeout=timeout)
-            back = [change for change in done if change in undone.done]
-            gone = {c.undo for c in back} | (set(plan.undo) if plan.release and back else set())
+            gone = take_back(plan, done, self.cluster, self.helm, undone, timeout=self._timeout)
             self._undo = [text for text in self._undo if text not in gone]
-        touched = [reference(c.inverse) for c in undone.done if c.inverse is not None]
-        touched = [obj for obj in touched if has_rule(obj["apiVersion"], obj["kind"])]
-        try:
-            self.cluster.wait_ready(touched, timeout)
-        except WaitError as error:
-            late = f"taken back, but {error.what}: {error.why}"
-            undone.note = "\n".join(filter(None, [undone.note, late]))
+        settle(self.cluster, undone, timeout=self._timeout)
         if undone.done or undone.note:
             self._display(undone)
 

@@ -127,17 +127,9 @@ def _report(found: Audit, *, every: bool) -> Iterator[str]:
         rows.append((click.style(plain(space.name), bold=True), inject, count, "", ""))
         for _, one in sorted(space.workloads.items()):
             if every or one.wrong or one.state == "partly":
-                name = f"  {one.kind.lower()}/{one.name}"
-                why = one.why or ", ".join(one.wrong)
-                rows.append(
-                    (
-                        clip(plain(name), 44),
-                        "",
-                        f"{one.meshed}/{one.pods}",
-                        one.state,
-                        clip(why, 60),
-                    )
-                )
+                name = "  " + clip(plain(f"{one.kind.lower()}/{one.name}"), 42)
+                count = f"{one.meshed}/{one.pods}"
+                rows.append((name, "", count, one.state, clip(one.why, 60)))
     yield from table(("NAMESPACE", "INJECT", "MESHED", "STATE", "WHY"), rows, right="MESHED")
     if found.attention:
         yield ""

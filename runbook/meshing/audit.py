@@ -75,8 +75,9 @@ class Tally:
 
     @property
     def why(self) -> str:
-        """Say in words why pods have no proxy."""
-        return "; ".join(REASONS[reason] for reason in self.reasons)
+        """Say in words why pods have no proxy, and what is wrong with any."""
+        reasons = [REASONS[reason] for reason in self.reasons]
+        return "; ".join([*reasons, *(WRONG[wrong] for wrong in self.wrong)])
 
 
 @dataclass

@@ -14,7 +14,7 @@ from runbook.fields import words
 from runbook.linkerd.outcomes import few, judge
 from runbook.meshing.annotate import annotate, annotated
 from runbook.meshing.asked import injector_asked, options_known, traffic, wanted_annotations
-from runbook.meshing.decision import is_native
+from runbook.meshing.decision import decide
 from runbook.meshing.forecast import Forecast, fates
 from runbook.meshing.injector import read_injector
 from runbook.meshing.state import meshed
@@ -105,35 +105,46 @@ def workloads_meshed(context: Context) -> Iterator[Outcome]:
 
 def _patched(context: Context) -> list[Workload]:
     """Give the chosen workloads that can be patched to some effect."""
-    endless = {one.title for one in _endless(context)}
+    spared = _spared(context)
     return [
         one
         for one in chosen(context)
-        if one.kind in _PATCHED and not one.owner and one.title not in endless
+        if one.kind in _PATCHED and not one.owner and one.title not in spared
     ]
 
 
-def _endless(context: Context) -> list[Workload]:
-    """Give CronJobs whose runs would never end; one that is named is meshed all the same."""
+def _spared(context: Context) -> dict[str, str]:
+    """Give workloads whose pods would be replaced for nothing, or never end, and why.
+
+    ``linkerd inject`` refuses pods on their host's network as well. A CronJob that is named is
+    meshed all the same.
+    """
     params = context.params
     home = context.cluster.find("v1", "Namespace", params.mesh_namespace)
     if home is None or params.mesh_inject == "disabled":
-        return []
+        return {}
     injector, named = read_injector(context), words(params.mesh_workloads)
     wanted = wanted_annotations(context)
-    jobs = [one for one in chosen(context) if one.kind == "CronJob" and one.title not in named]
-    return [one for one in jobs if not is_native(annotated(one, wanted).template, home, injector)]
+    found = {}
+    for one in chosen(context):
+        decision = decide(annotated(one, wanted).template, home, injector)
+        unasked = "namespace_not_selected" in decision.reasons  # told of by itself
+        if one.kind in _PATCHED and not decision.meshed and not unasked:
+            found[one.title] = decision.why
+        elif one.kind == "CronJob" and decision.mode == "sidecar" and one.title not in named:
+            found[one.title] = "it would never end"
+    return found
 
 
 def _left_alone(context: Context) -> Iterator[Outcome]:
     """Tell of workloads that a patch would not help."""
-    found, endless = chosen(context), _endless(context)
+    found, spared = chosen(context), _spared(context)
     operated = [f"{one.title} (of {one.owner})" for one in found if one.owner]
     fixed = [one.title for one in found if one.kind not in _PATCHED and not one.owner]
     parts = [
         *([f"an operator would put back: {few(operated)}"] if operated else []),
         *([f"cannot be changed once made: {few(fixed)}"] if fixed else []),
-        *([f"would never end: {few(one.title for one in endless)}"] if endless else []),
+        *([few(f"{title}: {why}" for title, why in spared.items())] if spared else []),
     ]
     yield judge(
         "left-alone",

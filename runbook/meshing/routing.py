@@ -142,7 +142,7 @@ def routes_serve(context: Context) -> Iterator[Outcome]:
         "each Ingress sets the destination itself",
         "warn" if open_ else "pass",
         expected=f"a Middleware with {HEADER}",
-        seen=few(open_) or f"{len(routes)} do",
+        seen=few(open_) or f"{len(routes)} of {len(routes)}",
         why=f"a client may send {HEADER} itself, and so choose any Service of the cluster",
         fix="run this notebook for them, or give them a Middleware that sets the header to nothing",
         see=SEE,

@@ -7,7 +7,8 @@ when K3s installs its Traefik anew, a HelmChartConfig is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -46,6 +47,7 @@ _HELM, _NAME = "helm.cattle.io/v1", "traefik"
 _SKIP = "config.linkerd.io/skip-outbound-ports"
 _API = ("443",)
 """Port of Service kubernetes: what iptables sees before it becomes the endpoint's (#7387)."""
+_TURN = 2.0  # seconds between two looks
 _LABEL = {"app.kubernetes.io/name": "traefik"}
 SEE = "https://linkerd.io/2-edge/tasks/using-ingress/"
 
@@ -139,9 +141,41 @@ def traefik_workloads(context: Context) -> list[Mapping[str, Any]]:
     return [one.obj for one in _workloads(context)]
 
 
-def traefik_meshed(context: Context) -> Iterator[Outcome]:
-    """Traefik's pods are meshed in ingress mode."""
-    yield from meshed(context, _workloads)
+def traefik_meshed(
+    context: Context, *, pause: Callable[[float], None] = time.sleep
+) -> Iterator[Outcome]:
+    """Traefik's pods are meshed in ingress mode.
+
+    K3s changes the Deployment in a Job of its own: in the mode ``apply`` it is given the parameter
+    ``timeout`` for that.
+    """
+    home = context.params.traefik_namespace
+    left = int(context.params.timeout / _TURN) if context.params.mode == "apply" else 0
+    while left and (_silent(context) or not _workloads(context)):
+        left -= 1
+        pause(_TURN)
+    silent = _silent(context)
+    yield judge(
+        "traefik-annotated",
+        "Traefik's pod template asks for ingress mode",
+        not silent,
+        expected=f"{INJECT}: ingress",
+        seen=few(silent) or "it does",
+        why="K3s has not installed Traefik with the new values, or could not",
+        fix=f"kubectl -n {home} logs job/helm-install-traefik; kubectl -n {home} describe "
+        "helmchart traefik",
+        see="https://docs.k3s.io/helm",
+    )
+    yield from meshed(context, _workloads, replaced=not silent)
+
+
+def _silent(context: Context) -> list[str]:
+    """Give the workloads of Traefik whose templates do not ask for ingress mode."""
+    return [
+        one.title
+        for one in _workloads(context)
+        if (one.template["metadata"].get("annotations") or {}).get(INJECT) != "ingress"
+    ]
 
 
 def traefik_serves(context: Context) -> Iterator[Outcome]:

@@ -43,16 +43,9 @@ def traefik(step: Any) -> int:
     changed = carry(step, *meshing.injector_release(step))
     plan = step.plan(*meshing.traefik_changes(step))
     step.apply(plan)
-    until(lambda: not plan.pending or annotated(step))
     step.wait(plan, *meshing.traefik_workloads(step))
     step.verify(meshing.traefik_meshed, meshing.traefik_serves)
     return changed + len(plan.pending)
-
-
-def annotated(step: Any) -> bool:
-    live = step.cluster.get("apps/v1", "Deployment", "traefik", SYSTEM)
-    notes = live["spec"]["template"]["metadata"].get("annotations") or {}
-    return bool(INGRESS.items() <= notes.items())
 
 
 def test_in_kube_system_nothing_would_happen_and_it_says_so(
