@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from runbook import show
 from runbook.checks import Context, Outcome
 from runbook.fields import words
 from runbook.linkerd.outcomes import few, judge
@@ -17,6 +16,7 @@ from runbook.meshing.asked import injector_asked, options_known, traffic, wanted
 from runbook.meshing.decision import decide
 from runbook.meshing.forecast import Forecast, fates
 from runbook.meshing.injector import read_injector
+from runbook.meshing.service import badge
 from runbook.meshing.state import meshed
 from runbook.meshing.workloads import Workload, find_workloads
 from runbook.patches import Patch
@@ -78,12 +78,12 @@ def forecast_workloads(context: Context) -> Forecast:
     """Give the table of every pod concerned, as it will be."""
     home = context.cluster.find("v1", "Namespace", context.params.mesh_namespace)
     if home is None:
-        return Forecast((), badge=_badge(context))
+        return Forecast((), badge=badge(context))
     wanted = wanted_annotations(context)
     ours = {one.title for one in _patched(context)}
     future = [annotated(one, wanted) if one.title in ours else one for one in chosen(context)]
     found = list(fates(context, future, home, read_injector(context)))
-    return Forecast(found, badge=_badge(context))
+    return Forecast(found, badge=badge(context))
 
 
 def workload_patches(context: Context) -> list[Patch]:
@@ -156,7 +156,3 @@ def _left_alone(context: Context) -> Iterator[Outcome]:
         fix="annotate the operator's own object (41, 42), or the namespace (31); create a Job or a "
         "Pod again with the annotation; for CronJobs see 32, or name them",
     )
-
-
-def _badge(context: Context) -> str:
-    return show.REHEARSAL if context.cluster.rehearsal else ""

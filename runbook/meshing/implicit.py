@@ -15,6 +15,7 @@ from runbook.meshing.asked import injector_asked, options_known, traffic, wanted
 from runbook.meshing.forecast import Fate, Forecast, fates
 from runbook.meshing.injector import read_injector
 from runbook.meshing.restart import restart_table, restarts
+from runbook.meshing.service import badge
 from runbook.meshing.state import meshed
 from runbook.meshing.workloads import Workload, find_workloads
 from runbook.patches import Patch
@@ -43,7 +44,7 @@ def namespace_meshable(context: Context) -> Iterator[Outcome]:
 
 def forecast_namespace(context: Context) -> Forecast:
     """Give the table of every pod of the namespace, as it will be."""
-    return Forecast(_future(context), badge=_badge(context))
+    return Forecast(_future(context), badge=badge(context))
 
 
 def namespace_patches(context: Context) -> list[Patch]:
@@ -109,7 +110,3 @@ def _ingress_for_all(context: Context) -> Outcome:
         fix="annotate the ingress controller alone, with notebook 30 or 50",
         see="https://linkerd.io/2-edge/tasks/using-ingress/",
     )
-
-
-def _badge(context: Context) -> str:
-    return show.REHEARSAL if context.cluster.rehearsal else ""

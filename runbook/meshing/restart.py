@@ -17,6 +17,7 @@ from runbook.linkerd.outcomes import Object
 from runbook.linkerd.pods import name
 from runbook.meshing.annotate import annotate
 from runbook.meshing.forecast import Fate
+from runbook.meshing.service import badge
 from runbook.meshing.workloads import Workload
 from runbook.patches import Patch, edit
 
@@ -80,7 +81,7 @@ def restart_table(context: Context, found: Sequence[Fate]) -> show.Table:
         title=f"To restart: {len(rows)}" if rows else "To restart: nothing",
         columns=("", "namespace", "workload", "pods", "how"),
         rows=rows,
-        badge=show.REHEARSAL if context.cluster.rehearsal else "",
+        badge=badge(context),
         note="" if not rows or context.params.mesh_restart else "mesh_restart: true does it",
     )
 
