@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jsonpatch
-from jsonpointer import resolve_pointer
 
 from runbook.diff import without_server_fields
 
@@ -120,7 +119,7 @@ def _difference(
     for operation in jsonpatch.make_patch(document, after):
         if operation["op"] != "add":
             path = operation.get("from", operation["path"])
-            value = copy.deepcopy(resolve_pointer(document, path))
+            value = copy.deepcopy(jsonpatch.JsonPointer(path).resolve(document))
             guarded.append({"op": "test", "path": path, "value": value})
         guarded.append(operation)
         document = jsonpatch.apply_patch(document, [operation])

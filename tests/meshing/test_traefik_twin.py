@@ -11,7 +11,7 @@ import yaml
 from conftest import Kept
 from mesh_place import KUBERNETES, carry, found, install_linkerd, opened, undo, until
 
-from runbook import meshing
+from runbook import linkerd, meshing
 from runbook.errors import CheckError
 from runbook.rehearsal import Twin
 from runbook.rehearsal.client import Client
@@ -92,8 +92,6 @@ def test_meshed_twice_and_taken_back(
     assert {"name": "LINKERD2_PROXY_INGRESS_MODE", "value": "true"} in proxy["env"]
     assert traefik(opened(twin, "50-traefik-ingress", **given)) == 0
     again = opened(twin, "15-control-plane", **given)
-    from runbook import linkerd  # noqa: PLC0415
-
     assert again.plan(linkerd.control_plane_release(again)).empty, "15 keeps the selector"
     undo(step)
     until(lambda: kept(SYSTEM, more=(CONFIGS,)) == before)
