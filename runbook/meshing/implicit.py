@@ -40,6 +40,7 @@ def namespace_meshable(context: Context) -> Iterator[Outcome]:
         found = find_workloads(context.cluster, space)
         yield from traffic(context, found)
         yield _ingress_for_all(context)
+        yield _jobs(context)
 
 
 def forecast_namespace(context: Context) -> Forecast:
@@ -85,6 +86,25 @@ def namespace_fates(context: Context, namespace: str, wanted: dict[str, str | No
         return []
     found = find_workloads(context.cluster, namespace)
     return list(fates(context, found, annotated_namespace(home, wanted), read_injector(context)))
+
+
+def _jobs(context: Context) -> Outcome:
+    """Warn of Jobs whose pods would not come to their end."""
+    endless = dict.fromkeys(
+        fate.workload.title
+        for fate in _future(context)
+        if fate.workload.kind in ("Job", "CronJob") and fate.decision.mode == "sidecar"
+    )
+    return judge(
+        "namespace-jobs",
+        "every Job of it comes to its end",
+        "warn" if endless else "pass",
+        expected="no Jobs, or native sidecars",
+        seen=f"would never end: {few(endless)}" if endless else "they do",
+        why="the proxy goes on when their own container has ended",
+        fix="run notebook 32 afterwards, before their next run",
+        see="https://linkerd.io/2-edge/features/proxy-injection/",
+    )
 
 
 def _future(context: Context) -> list[Fate]:

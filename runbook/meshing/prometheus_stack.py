@@ -7,7 +7,8 @@ prometheus-operator makes takes its annotations from the operator's own objects.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from runbook import show
@@ -43,6 +44,7 @@ _WANTED: dict[str, str | None] = {INJECT: "enabled"}
 _VALUES: dict[str, Any] = {
     "prometheusOperator": {"admissionWebhooks": {"patch": {"podAnnotations": {INJECT: "disabled"}}}}
 }
+_TURN = 2.0  # seconds between two looks
 _ADMISSION = "-admission-"
 SEE = "https://github.com/prometheus-community/helm-charts/issues/479"
 
@@ -68,7 +70,7 @@ def stack_there(context: Context) -> Iterator[Outcome]:
     if _jobs_hang(context):
         yield from installed_by_helm(context, PROMETHEUS_STACK, home)
         yield _by_patch(context)
-    yield from operator_not_hung(context)
+    yield from _operator(context)
 
 
 def forecast_stack(context: Context) -> Forecast:
@@ -106,8 +108,23 @@ def stack_meshed(context: Context) -> Iterator[Outcome]:
     yield from meshed(context, _members, replaced=context.params.mesh_restart)
 
 
-def operator_not_hung(context: Context) -> Iterator[Outcome]:
-    """The operator does its work, and none of its Jobs hangs."""
+def operator_not_hung(
+    context: Context, *, pause: Callable[[float], None] = time.sleep
+) -> Iterator[Outcome]:
+    """The operator does its work, and none of its Jobs hangs.
+
+    After restarts, in the mode ``apply``, it is given the parameter ``timeout`` to be available.
+    """
+    restarted = context.params.mode == "apply" and context.params.mesh_restart
+    left = int(context.params.timeout / _TURN) if restarted else 0
+    while left and any(one.verdict == "warn" for one in _operator(context)):
+        left -= 1
+        pause(_TURN)
+    yield from _operator(context)
+
+
+def _operator(context: Context) -> Iterator[Outcome]:
+    """Judge the operator's Jobs, itself and its Prometheus as they are now."""
     home = context.params.monitoring_namespace
     hanging = [pod for pod in stuck_pods(context, home) if _ADMISSION in name(pod)]
     yield judge(
@@ -127,7 +144,7 @@ def operator_not_hung(context: Context) -> Iterator[Outcome]:
     down = [one.title for one in operators if not any(ready(pod) for pod in one.pods)]
     servers = list(context.cluster.list("monitoring.coreos.com/v1", "Prometheus", home))
     lost = [
-        f"{one['metadata']['name']}: {condition(one, 'Available').get('message') or 'no status'}"
+        f"{one['metadata']['name']}: {condition(one, 'Available').get('message') or 'not yet'}"
         for one in servers
         if condition(one, "Available").get("status") != "True"
     ]

@@ -172,5 +172,8 @@ def test_a_cronjob_that_would_not_end_is_left_alone_unless_named(
     )
     names = [patch.name for patch in meshing.workload_patches(step)]
     assert names == ["web", "db"]
+    implicit = opened(twin, "31-mesh-implicit", **given)
+    told = found(implicit, meshing.namespace_meshable)["namespace-jobs"]
+    assert told.seen == "would never end: cronjob/backup"
     named = opened(twin, "30-mesh-explicit", mesh_workloads="cronjob/backup", **given)
     assert [patch.name for patch in meshing.workload_patches(named)] == ["backup"]
